@@ -1,0 +1,2 @@
+//! backstop
+#![forbid(unsafe_code)]
