@@ -1,2 +1,9 @@
 //! backstop
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+pub mod kernel;
+pub mod policy;
+
+pub use kernel::rejection::{Error, Rejection};
+pub use policy::circuit_breaker::{CircuitBreaker, CircuitBreakerConfig, CircuitBreakerLayer};

@@ -1,0 +1,240 @@
+//! What a guarded call costs over a bare one, each case in one run beside `fetch_add`, the cost of
+//! one uncontended relaxed add (F), in which the targets are stated.
+
+use backstop::kernel::outcome::AnyError;
+use backstop::kernel::rejection::Error as CallError;
+use backstop::policy::circuit_breaker::Window;
+use backstop::{CircuitBreaker, CircuitBreakerConfig};
+use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use std::future::{Future, ready};
+use std::hint::black_box;
+use std::pin::pin;
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+// A benchmark of the wrong clock would be worth nothing.
+const _: () = assert!(!cfg!(feature = "test-util"), "benchmarks run without `test-util`");
+
+type Reply = Result<u32, u32>;
+
+/// One call that is ready at its first poll, through whatever is measured.
+trait Call: Sync {
+    fn call(&self, reply: Reply) -> bool;
+}
+
+fn poll_once<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => output,
+        Poll::Pending => unreachable!("the operation is ready at once"),
+    }
+}
+
+struct Bare;
+impl Call for Bare {
+    fn call(&self, reply: Reply) -> bool {
+        poll_once(async { ready(black_box(reply)).await }).is_ok()
+    }
+}
+
+struct FetchAdd(AtomicU64);
+impl Call for FetchAdd {
+    fn call(&self, reply: Reply) -> bool {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        black_box(reply).is_ok()
+    }
+}
+
+/// The breaker's async call on a borrowed handle.
+struct Borrowed(CircuitBreaker);
+impl Call for Borrowed {
+    fn call(&self, reply: Reply) -> bool {
+        poll_once(self.0.call_with(AnyError, || ready(black_box(reply)))).is_ok()
+    }
+}
+
+/// The same on a handle that is cloned for the call, as a tower service must.
+struct Cloned(CircuitBreaker);
+impl Call for Cloned {
+    fn call(&self, reply: Reply) -> bool {
+        let breaker = self.0.clone();
+        poll_once(async move { breaker.call_with(AnyError, || ready(black_box(reply))).await })
+            .is_ok()
+    }
+}
+
+/// Every hundredth call fails.
+struct OnePercent<C>(C);
+impl<C: Call> OnePercent<C> {
+    fn reply(n: u64) -> Reply {
+        if n % 100 == 0 { Err(7) } else { Ok(7) }
+    }
+}
+
+fn leaked(breaker: CircuitBreaker) -> CircuitBreaker {
+    CircuitBreaker::from(&*Box::leak(Box::new(breaker)))
+}
+
+fn breaker(config: CircuitBreakerConfig) -> CircuitBreaker {
+    let breaker = CircuitBreaker::new("bench", config).expect("a valid configuration");
+    for _ in 0..1_000 {
+        assert!(breaker.call_blocking(|| Reply::Ok(7)).is_ok());
+    }
+    breaker
+}
+
+fn count() -> CircuitBreakerConfig {
+    CircuitBreakerConfig::default()
+}
+
+fn time() -> CircuitBreakerConfig {
+    count().window(Window::time(Duration::from_secs(10), 10))
+}
+
+fn open(with_cause: bool) -> CircuitBreaker {
+    let config = CircuitBreakerConfig::consecutive(1).open_wait(
+        Duration::from_secs(3600),
+        1.0,
+        Duration::from_secs(3600),
+    );
+    let breaker = leaked(CircuitBreaker::new("bench", config).expect("a valid configuration"));
+    let cause = backstop::kernel::outcome::Verdict::failure();
+    let cause = if with_cause {
+        cause.with_cause(std::sync::Arc::new(std::io::Error::other("refused"))
+            as std::sync::Arc<dyn std::error::Error + Send + Sync>)
+    } else {
+        cause
+    };
+    breaker.try_acquire().expect("closed at first").record(cause);
+    breaker
+}
+
+struct Rejected {
+    breaker: CircuitBreaker,
+    with_cause: bool,
+}
+impl Call for Rejected {
+    fn call(&self, reply: Reply) -> bool {
+        match poll_once(self.breaker.call_with(AnyError, || ready(black_box(reply)))) {
+            Err(CallError::Rejected(rejection)) => {
+                assert_eq!(rejection.cause().is_some(), self.with_cause);
+                false
+            }
+            _ => unreachable!("the circuit is open"),
+        }
+    }
+}
+
+/// A case: what is called, whether one call in a hundred fails, and whether calls are rejected.
+struct Case {
+    id: &'static str,
+    call: Box<dyn Fn() -> Box<dyn Measured>>,
+}
+
+trait Measured: Sync {
+    fn run(&self, calls: u64);
+}
+
+struct Healthy<C>(C);
+impl<C: Call> Measured for Healthy<C> {
+    fn run(&self, calls: u64) {
+        for _ in 0..calls {
+            black_box(self.0.call(Ok(7)));
+        }
+    }
+}
+
+impl<C: Call> Measured for OnePercent<C> {
+    fn run(&self, calls: u64) {
+        for n in 0..calls {
+            black_box(self.0.call(Self::reply(n)));
+        }
+    }
+}
+
+fn case<M: Measured + 'static>(id: &'static str, make: impl Fn() -> M + 'static) -> Case {
+    Case {
+        id,
+        call: Box::new(move || Box::new(make())),
+    }
+}
+
+fn cases() -> Vec<Case> {
+    vec![
+        case("bare", || Healthy(Bare)),
+        case("fetch_add", || Healthy(FetchAdd(AtomicU64::new(0)))),
+        case("breaker_count_static", || Healthy(Borrowed(leaked(breaker(count()))))),
+        case("breaker_count_static_untotalled", || {
+            Healthy(Borrowed(leaked(breaker(count().totals(false)))))
+        }),
+        case("breaker_count_handle", || Healthy(Cloned(breaker(count())))),
+        case("breaker_time_static", || Healthy(Borrowed(leaked(breaker(time()))))),
+        case("breaker_count_1pct", || OnePercent(Borrowed(leaked(breaker(count()))))),
+        case("breaker_time_1pct", || OnePercent(Borrowed(leaked(breaker(time()))))),
+        case("breaker_open_rejection", || {
+            Healthy(Rejected { breaker: open(false), with_cause: false })
+        }),
+        case("breaker_open_rejection_cause", || {
+            Healthy(Rejected { breaker: open(true), with_cause: true })
+        }),
+    ]
+}
+
+fn call_path(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("call_path");
+    for case in cases() {
+        let measured = (case.call)();
+        group.bench_function(BenchmarkId::from_parameter(case.id), |bencher| {
+            bencher.iter_custom(|calls| {
+                let start = std::time::Instant::now();
+                measured.run(calls);
+                start.elapsed()
+            });
+        });
+    }
+    group.finish();
+}
+
+/// Two threads at once on one breaker: the time per call of one of them.
+fn contended(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("contended");
+    for case in cases() {
+        let measured = (case.call)();
+        group.bench_function(BenchmarkId::from_parameter(case.id), |bencher| {
+            bencher.iter_custom(|calls| time_beside_another(&*measured, calls));
+        });
+    }
+    group.finish();
+}
+
+fn time_beside_another(measured: &dyn Measured, calls: u64) -> Duration {
+    let barrier = Barrier::new(2);
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            barrier.wait();
+            // Goes on until the measured thread is through, so that it is never alone.
+            while !done.load(Ordering::Relaxed) {
+                measured.run(256);
+            }
+        });
+        barrier.wait();
+        let start = std::time::Instant::now();
+        measured.run(calls);
+        let elapsed = start.elapsed();
+        done.store(true, Ordering::Relaxed);
+        elapsed
+    })
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default()
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(2))
+        .sample_size(50);
+    targets = call_path, contended
+}
+criterion_main!(benches);

@@ -1,0 +1,338 @@
+//! One policy per key: per endpoint, tenant or route.
+
+use crate::kernel::config::ConfigError;
+use crate::kernel::name::Name;
+use parking_lot::Mutex;
+use std::borrow::Borrow;
+use std::fmt;
+use std::hash::Hash;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
+
+/// A handle that a [`Keyed`] set can hold: cheap to clone, and able to say when it may be dropped.
+///
+/// The crate's policies implement it; it is sealed, because parts of it run under the set's locks.
+pub trait Entry: sealed::Sealed + Clone + Send + Sync + 'static {
+    /// What is left of an evicted entry: its totals.
+    type Remains: Default + Clone + Send;
+
+    /// Whether anybody besides the set holds the handle, or a permit of it.
+    fn is_held(&self) -> bool;
+
+    /// Whether dropping it loses nothing that matters.
+    fn is_idle(&self) -> bool;
+
+    /// Adds its totals to those of the entries that went before.
+    fn leave(&self, remains: &mut Self::Remains);
+}
+
+pub(crate) mod sealed {
+    pub trait Sealed {}
+}
+
+/// A bounded set of policies, one per key, made on first use.
+///
+/// * A hit takes no lock.
+/// * At capacity, idle entries make room: those that nobody holds, that were not asked for since
+///   the last sweep, and that say of themselves that they are idle (a closed circuit, or an open
+///   one whose time is over). A circuit that is open before its time stays, and so does one with a
+///   permit out.
+/// * When nothing can go, a new key shares one *overflow* entry, and is counted.
+///
+/// Clones share the set.
+pub struct Keyed<K, V: Entry> {
+    shared: Arc<Shared<K, V>>,
+}
+
+struct Shared<K, V: Entry> {
+    name: Name,
+    capacity: usize,
+    make: Box<dyn Fn(&K) -> V + Send + Sync>,
+    entries: papaya::HashMap<K, Slot<V>>,
+    /// Entries in the map, and those about to be.
+    reserved: AtomicUsize,
+    overflow: V,
+    overflowed: AtomicU64,
+    evicted: AtomicU64,
+    sweeping: AtomicBool,
+    /// Misses left until a sweep is worth trying again after a fruitless one.
+    patience: AtomicUsize,
+    remains: Mutex<V::Remains>,
+}
+
+struct Slot<V> {
+    value: V,
+    /// Asked for since the last sweep.
+    touched: AtomicBool,
+    /// About to be evicted: whoever finds this must not use the value.
+    retired: AtomicBool,
+}
+
+/// The most entries a set may hold.
+const MAX_CAPACITY: usize = 1 << 24;
+
+impl<K, V> Keyed<K, V>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Entry,
+{
+    /// An empty set of at most `capacity` entries (1 to 16,777,216), which `make` makes. `overflow`
+    /// serves the keys for which there is no room.
+    ///
+    /// # Errors
+    ///
+    /// A capacity out of range.
+    pub fn with(
+        name: impl Into<Name>,
+        capacity: usize,
+        overflow: V,
+        make: impl Fn(&K) -> V + Send + Sync + 'static,
+    ) -> Result<Self, ConfigError> {
+        if !(1..=MAX_CAPACITY).contains(&capacity) {
+            let allowed = format!("from 1 to {MAX_CAPACITY}");
+            return Err(ConfigError::new("capacity", capacity, allowed));
+        }
+        Ok(Self {
+            shared: Arc::new(Shared {
+                name: name.into(),
+                capacity,
+                make: Box::new(make),
+                entries: papaya::HashMap::new(),
+                reserved: AtomicUsize::new(0),
+                overflow,
+                overflowed: AtomicU64::new(0),
+                evicted: AtomicU64::new(0),
+                sweeping: AtomicBool::new(false),
+                patience: AtomicUsize::new(0),
+                remains: Mutex::default(),
+            }),
+        })
+    }
+
+    /// The entry of `key`, made if it is new; the overflow entry if there is no room.
+    ///
+    /// Keep the handle for the length of a call, not longer: an entry that is held stays.
+    pub fn get<Q>(&self, key: &Q) -> V
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        // A retired entry is gone, or back, within a few instructions of another thread.
+        for _ in 0..1_000 {
+            match self.shared.find(key) {
+                Found::Value(value) => return value,
+                Found::Retired => std::hint::spin_loop(),
+                Found::Nothing => {
+                    if !self.shared.make_room() {
+                        break;
+                    }
+                    if let Some(value) = self.shared.insert(key.to_owned()) {
+                        return value;
+                    }
+                }
+            }
+        }
+        self.shared.overflowed.fetch_add(1, Ordering::Relaxed);
+        self.shared.overflow.clone()
+    }
+
+    /// The entry of `key`, if there is one.
+    pub fn peek<Q>(&self, key: &Q) -> Option<V>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        match self.shared.find(key) {
+            Found::Value(value) => Some(value),
+            Found::Retired | Found::Nothing => None,
+        }
+    }
+
+    /// Shows every entry to `visit`, without marking it as used.
+    pub fn for_each(&self, mut visit: impl FnMut(&K, &V)) {
+        for (key, slot) in &self.shared.entries.pin() {
+            visit(key, &slot.value);
+        }
+    }
+
+    /// The name of the set.
+    pub fn name(&self) -> &Name {
+        &self.shared.name
+    }
+
+    /// How many entries it holds.
+    pub fn len(&self) -> usize {
+        self.shared.entries.len()
+    }
+
+    /// Whether it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The most entries it holds.
+    pub fn capacity(&self) -> usize {
+        self.shared.capacity
+    }
+
+    /// The entry that keys share for which there is no room.
+    pub fn overflow(&self) -> &V {
+        &self.shared.overflow
+    }
+
+    /// How often [`get`](Self::get) answered with the overflow entry.
+    pub fn overflowed(&self) -> u64 {
+        self.shared.overflowed.load(Ordering::Relaxed)
+    }
+
+    /// How many entries made room for others.
+    pub fn evicted(&self) -> u64 {
+        self.shared.evicted.load(Ordering::Relaxed)
+    }
+
+    /// What is left of the evicted entries.
+    pub fn remains(&self) -> V::Remains {
+        self.shared.remains.lock().clone()
+    }
+
+    pub(crate) fn downgrade(&self) -> impl Fn() -> Option<Self> + Send + Sync + use<K, V> {
+        let weak = Arc::downgrade(&self.shared);
+        move || weak.upgrade().map(|shared| Self { shared })
+    }
+}
+
+/// Ends a sweep, also when a key's `Hash` panics in the middle of it.
+struct Sweeping<'a>(&'a AtomicBool);
+
+impl Drop for Sweeping<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+enum Found<V> {
+    Value(V),
+    Retired,
+    Nothing,
+}
+
+impl<K, V> Shared<K, V>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Entry,
+{
+    fn find<Q>(&self, key: &Q) -> Found<V>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let entries = self.entries.pin();
+        let Some(slot) = entries.get(key) else {
+            return Found::Nothing;
+        };
+        let value = slot.value.clone();
+        // Hold, fence, look; the sweep marks, fences, looks: at least one sees the other.
+        fence(Ordering::SeqCst);
+        if slot.retired.load(Ordering::Relaxed) {
+            return Found::Retired;
+        }
+        // Written once per sweep, so that hits on one key share no line for writing.
+        if !slot.touched.load(Ordering::Relaxed) {
+            slot.touched.store(true, Ordering::Relaxed);
+        }
+        Found::Value(value)
+    }
+
+    /// Inserts a new entry into a place that was reserved; `None` if another thread was faster.
+    fn insert(&self, key: K) -> Option<V> {
+        let value = (self.make)(&key);
+        let slot = Slot {
+            value: value.clone(),
+            touched: AtomicBool::new(true),
+            retired: AtomicBool::new(false),
+        };
+        if self.entries.pin().try_insert(key, slot).is_ok() {
+            return Some(value);
+        }
+        self.reserved.fetch_sub(1, Ordering::Relaxed);
+        None
+    }
+
+    /// Reserves a place, after evicting idle entries if there is none.
+    fn make_room(&self) -> bool {
+        self.reserve() || (self.sweep() && self.reserve())
+    }
+
+    fn reserve(&self) -> bool {
+        let one_more = |reserved| (reserved < self.capacity).then_some(reserved + 1);
+        self.reserved
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more)
+            .is_ok()
+    }
+
+    /// Evicts up to an eighth of the entries, so that a sweep of all of them is paid for by the
+    /// keys it makes room for. `false` if it freed nothing, or another thread is at it.
+    fn sweep(&self) -> bool {
+        let patience = |left: usize| left.checked_sub(1);
+        let waited = self.patience.fetch_update(Ordering::Relaxed, Ordering::Relaxed, patience);
+        if waited.is_ok() || self.sweeping.swap(true, Ordering::Acquire) {
+            return false;
+        }
+        let _done = Sweeping(&self.sweeping);
+        let at_most = (self.capacity / 8).max(1);
+        let mut freed = 0;
+        let entries = self.entries.pin();
+        // A second round finds what the first one only marked as not asked for since.
+        for _ in 0..2 {
+            for (key, slot) in &entries {
+                if freed < at_most && self.try_retire(slot) {
+                    entries.remove(key);
+                    self.reserved.fetch_sub(1, Ordering::Relaxed);
+                    freed += 1;
+                }
+            }
+            if freed > 0 {
+                break;
+            }
+        }
+        self.evicted.fetch_add(freed as u64, Ordering::Relaxed);
+        if freed == 0 {
+            self.patience.store(at_most, Ordering::Relaxed);
+        }
+        freed > 0
+    }
+
+    fn try_retire(&self, slot: &Slot<V>) -> bool {
+        if slot.touched.swap(false, Ordering::Relaxed) || !slot.value.is_idle() {
+            return false;
+        }
+        slot.retired.store(true, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        if slot.value.is_held() || !slot.value.is_idle() {
+            slot.retired.store(false, Ordering::Relaxed);
+            return false;
+        }
+        slot.value.leave(&mut self.remains.lock());
+        true
+    }
+}
+
+impl<K, V: Entry> Clone for Keyed<K, V> {
+    fn clone(&self) -> Self {
+        Self {
+            shared: self.shared.clone(),
+        }
+    }
+}
+
+impl<K, V: Entry> fmt::Debug for Keyed<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keyed")
+            .field("name", &self.shared.name)
+            .field("capacity", &self.shared.capacity)
+            .field("entries", &self.shared.reserved)
+            .field("overflowed", &self.shared.overflowed)
+            .field("evicted", &self.shared.evicted)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,79 @@
+//! Names of policies and components.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// The name of a policy or component, as it stands in errors, events and metric labels.
+///
+/// Cloning allocates nothing; cloning a `&'static str` one writes nothing shared either, which is
+/// what keeps a rejection cheap.
+#[derive(Clone)]
+pub struct Name(Repr);
+
+#[derive(Clone)]
+enum Repr {
+    Static(&'static str),
+    Shared(Arc<str>),
+}
+
+impl Name {
+    /// The text of the name.
+    pub fn as_str(&self) -> &str {
+        match &self.0 {
+            Repr::Static(text) => text,
+            Repr::Shared(text) => text,
+        }
+    }
+}
+
+impl From<&'static str> for Name {
+    fn from(text: &'static str) -> Self {
+        Self(Repr::Static(text))
+    }
+}
+
+impl From<String> for Name {
+    fn from(text: String) -> Self {
+        Self(Repr::Shared(text.into()))
+    }
+}
+
+impl From<Arc<str>> for Name {
+    fn from(text: Arc<str>) -> Self {
+        Self(Repr::Shared(text))
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+impl PartialEq for Name {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for Name {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_compare_by_text() {
+        let shared = Name::from(String::from("payments"));
+        assert_eq!(Name::from("payments"), shared);
+        assert_eq!(Name::from(Arc::from("payments")), shared);
+        assert_ne!(Name::from("orders"), shared);
+        assert_eq!(format!("{shared} {shared:?}"), "payments \"payments\"");
+    }
+}

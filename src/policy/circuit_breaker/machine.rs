@@ -1,0 +1,430 @@
+//! The decision: who is admitted, what an outcome changes. No I/O, no user code.
+//!
+//! What a call reads is in [`Front`], one cache line that is written only when the state changes.
+//! What changes the state is in [`Control`](super::control::Control), behind a short lock.
+
+use super::config::{CircuitBreakerConfig, DroppedCalls, Rules, Shape};
+use super::control::{Control, Locked};
+use super::event::{CircuitBreakerEvent, EventKind, PackedFacts, State};
+use super::totals::Counter;
+use super::windows::Windows;
+use super::word::{Flags, Word};
+use crate::kernel::clock::Clock;
+use crate::kernel::config::ConfigError;
+use crate::kernel::event::Events;
+use crate::kernel::histogram::LatencyHistogram;
+use crate::kernel::instant::{Instant, saturating_nanos};
+use crate::kernel::name::Name;
+use crate::kernel::ratio::Ratio;
+use crate::kernel::rejection::{Facts, RejectionKind};
+use crate::kernel::stripe::Striped;
+use crate::kernel::sync::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Mutex, Ordering, Published};
+use crate::kernel::window::time::{Recorded, TimeWindow};
+use crate::kernel::window::{Class, Counts};
+use crossbeam_utils::CachePadded;
+use std::error::Error;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+pub(super) type Cause = Arc<dyn Error + Send + Sync>;
+
+pub(super) struct Machine {
+    pub(super) front: CachePadded<Front>,
+    pub(super) windows: Windows,
+    pub(super) totals: Striped<{ Counter::ALL }>,
+    /// The error that opened the circuit, where a classifier handed one over.
+    pub(super) cause: Published<Cause>,
+    pub(super) durations: OnceLock<Box<LatencyHistogram>>,
+    pub(super) events: Events<CircuitBreakerEvent>,
+    pub(super) clock: Clock,
+    pub(super) name: Name,
+    control: Mutex<Control>,
+}
+
+/// What calls read. The state word is written last, so who sees a state sees what belongs to it.
+pub(super) struct Front {
+    pub(super) word: AtomicU64,
+    /// When an open circuit may be probed, in nanoseconds of the clock.
+    pub(super) end: AtomicU64,
+    pub(super) facts: AtomicU64,
+    /// Longer calls are slow; `u64::MAX` for none.
+    slow_limit: AtomicU64,
+    minimum: AtomicU64,
+    /// In millionths; 0 for none.
+    failure_rate: AtomicU32,
+    slow_rate: AtomicU32,
+    failures_only: AtomicBool,
+    coarse: AtomicBool,
+    dropped: AtomicU8,
+}
+
+/// What an admitted call carries: the state word it was admitted under, when it began (0 if nobody
+/// asks), and its number among the probes (0 if it is none).
+#[derive(Clone, Copy)]
+pub(super) struct Ticket {
+    pub(super) word: Word,
+    pub(super) started: u64,
+    pub(super) probe: u64,
+}
+
+/// Why a call is not admitted.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub(super) kind: RejectionKind,
+    pub(super) retry_after: Option<Duration>,
+    pub(super) facts: Facts,
+    pub(super) has_cause: bool,
+}
+
+impl Refused {
+    pub(super) fn plain(kind: RejectionKind) -> Self {
+        Self {
+            kind,
+            retry_after: None,
+            facts: Facts::None,
+            has_cause: false,
+        }
+    }
+}
+
+/// What a bad outcome brings along.
+#[derive(Default)]
+pub(super) struct Tidings {
+    pub(super) hint: Option<Duration>,
+    pub(super) cause: Option<Cause>,
+}
+
+impl Machine {
+    pub(super) fn new(
+        name: Name,
+        clock: Clock,
+        config: CircuitBreakerConfig,
+        compact: bool,
+    ) -> Result<Self, ConfigError> {
+        let rules = config.rules()?;
+        let machine = Self {
+            front: CachePadded::new(Front::new()),
+            windows: Windows::new(compact),
+            totals: if compact { Striped::compact() } else { Striped::wide() },
+            cause: Published::empty(),
+            durations: OnceLock::new(),
+            events: Events::new(),
+            control: Mutex::new(Control::new(config, rules.clone())),
+            clock,
+            name,
+        };
+        machine.locked(|locked| locked.take_rules(rules))?;
+        Ok(machine)
+    }
+
+    #[inline]
+    pub(super) fn word(&self) -> Word {
+        Word(self.front.word.load(Ordering::Acquire))
+    }
+
+    /// Admits a call or says why not. In the closed state: one load.
+    #[inline]
+    pub(super) fn admit(&self) -> Result<Ticket, Refused> {
+        let word = self.word();
+        if word.admits() {
+            Ok(self.ticket(word))
+        } else {
+            self.admit_guarded(word)
+        }
+    }
+
+    #[inline]
+    fn ticket(&self, word: Word) -> Ticket {
+        Ticket {
+            word,
+            started: if word.is_clocked() { self.clock.now().as_nanos() } else { 0 },
+            probe: 0,
+        }
+    }
+
+    #[inline(never)]
+    fn admit_guarded(&self, mut word: Word) -> Result<Ticket, Refused> {
+        loop {
+            match word.state() {
+                State::Open => {
+                    let end = Instant::from_nanos(self.front.end.load(Ordering::Acquire));
+                    let facts = PackedFacts(self.front.facts.load(Ordering::Acquire));
+                    // Only if the state still stands do the two words belong to it.
+                    let again = self.word();
+                    if again != word {
+                        word = again;
+                        continue;
+                    }
+                    let now = self.now_for_open();
+                    if now < end {
+                        return Err(Refused {
+                            kind: RejectionKind::Open,
+                            retry_after: Some(end.saturating_duration_since(now)),
+                            facts: facts.facts(),
+                            has_cause: facts.has_cause(),
+                        });
+                    }
+                    return self.locked(|locked| locked.admit());
+                }
+                State::HalfOpen => return self.locked(|locked| locked.admit()),
+                State::ForcedOpen => return Err(Refused::plain(RejectionKind::ForcedOpen)),
+                State::Closed | State::Disabled | State::MetricsOnly => {
+                    return Ok(self.ticket(word));
+                }
+            }
+        }
+    }
+
+    /// Whether a call would be rejected now without asking further: open and not due, or forced.
+    pub(super) fn is_shut(&self) -> bool {
+        match self.word().state() {
+            State::Open => self.now_for_open().as_nanos() < self.front.end.load(Ordering::Acquire),
+            State::ForcedOpen => true,
+            _ => false,
+        }
+    }
+
+    fn now_for_open(&self) -> Instant {
+        if self.front.coarse.load(Ordering::Relaxed) {
+            self.clock.coarse()
+        } else {
+            self.clock.now()
+        }
+    }
+
+    /// A call succeeded. On the healthy path of a count window: one load, and one add if totals
+    /// are counted.
+    #[inline]
+    pub(super) fn succeed(&self, ticket: Ticket) {
+        let word = self.word();
+        if word == ticket.word && word.is_settled() {
+            if word.counts_totals() {
+                self.totals.bump(Counter::Success as usize);
+            }
+        } else {
+            self.finish(word, ticket, false, Tidings::default());
+        }
+    }
+
+    /// A call failed.
+    pub(super) fn fail(&self, ticket: Ticket, tidings: Tidings) {
+        self.finish(self.word(), ticket, true, tidings);
+    }
+
+    #[inline(never)]
+    fn finish(&self, word: Word, ticket: Ticket, failed: bool, tidings: Tidings) {
+        if ticket.word.state() == State::Disabled {
+            return;
+        }
+        let class = Class::new(failed, self.is_slow(ticket));
+        if word.generation() != ticket.word.generation() {
+            self.count(Counter::Late);
+        } else if word.records() {
+            self.record(word, ticket, class, tidings);
+        } else if self.locked(|locked| locked.record_probe(ticket, class, tidings)) {
+            self.count_class(class, word);
+        } else {
+            self.count(Counter::Late);
+        }
+    }
+
+    fn record(&self, word: Word, ticket: Ticket, class: Class, tidings: Tidings) {
+        let mut under_lock = !word.is_clear() || (class != Class::Ok && word.is_locked());
+        let window = self.windows.get(word.window());
+        if let Some(window) = window {
+            let (worth_a_look, counts_now) = self.record_timed(word, window, class);
+            if worth_a_look {
+                under_lock = under_lock || self.may_trip(counts_now);
+            }
+        }
+        let in_time = !under_lock || self.locked(|locked| locked.record(ticket, class, tidings));
+        if window.is_none() {
+            if in_time {
+                self.count_class(class, word);
+            } else {
+                self.count(Counter::Late);
+            }
+        }
+    }
+
+    /// Counts a call in the time window: whether it must be judged, and by which counts.
+    fn record_timed(&self, word: Word, window: &TimeWindow, class: Class) -> (bool, Counts) {
+        let now = window.now(&self.clock);
+        let minimum = self.front.minimum.load(Ordering::Relaxed);
+        let generation = word.generation();
+        let recorded = window.record(generation, now, class, minimum);
+        let judged = class != Class::Ok || !self.front.failures_only.load(Ordering::Relaxed);
+        if recorded == Recorded::Look && judged {
+            (true, window.sum(generation, now))
+        } else {
+            (false, Counts::default())
+        }
+    }
+
+    /// Whether these counts could open the circuit; the verdict is reached under the lock.
+    fn may_trip(&self, counts: Counts) -> bool {
+        let reached = |rate: &AtomicU32, bad| {
+            let parts = rate.load(Ordering::Relaxed);
+            parts > 0 && Ratio::from_parts(parts).is_reached_by(bad, counts.recorded)
+        };
+        counts.recorded >= self.front.minimum.load(Ordering::Relaxed)
+            && (reached(&self.front.failure_rate, counts.failed)
+                || reached(&self.front.slow_rate, counts.slow))
+    }
+
+    fn is_slow(&self, ticket: Ticket) -> bool {
+        let Some(ran) = self.ran_for(ticket) else {
+            return false;
+        };
+        if let Some(durations) = self.durations.get() {
+            durations.record(ran);
+        }
+        saturating_nanos(ran) > self.front.slow_limit.load(Ordering::Relaxed)
+    }
+
+    fn ran_for(&self, ticket: Ticket) -> Option<Duration> {
+        let started = Instant::from_nanos(ticket.started);
+        (ticket.started != 0).then(|| self.clock.now().saturating_duration_since(started))
+    }
+
+    /// A call came to nothing that says anything about the callee.
+    pub(super) fn ignore(&self, ticket: Ticket) {
+        self.give_back(ticket, Counter::Ignored);
+    }
+
+    /// A call was dropped before it finished.
+    pub(super) fn abandon(&self, ticket: Ticket) {
+        let limit = self.front.slow_limit.load(Ordering::Relaxed);
+        let is_failure = match DroppedCalls::from_code(self.front.dropped.load(Ordering::Relaxed)) {
+            DroppedCalls::Ignored => false,
+            DroppedCalls::Failure => true,
+            DroppedCalls::FailureIfSlow => {
+                self.ran_for(ticket).is_some_and(|ran| saturating_nanos(ran) > limit)
+            }
+        };
+        if is_failure {
+            self.fail(ticket, Tidings::default());
+        } else {
+            self.give_back(ticket, Counter::Dropped);
+        }
+    }
+
+    fn give_back(&self, ticket: Ticket, counter: Counter) {
+        if ticket.word.state() != State::Disabled {
+            let in_time = self.withdraw(ticket);
+            self.count(if in_time { counter } else { Counter::Late });
+        }
+    }
+
+    /// Takes back an admission, as if it had not been. `false` if its state is over.
+    pub(super) fn withdraw(&self, ticket: Ticket) -> bool {
+        if ticket.probe == 0 {
+            self.word().generation() == ticket.word.generation()
+        } else {
+            self.locked(|locked| locked.give_back_probe(ticket))
+        }
+    }
+
+    pub(super) fn count(&self, counter: Counter) {
+        self.totals.bump(counter as usize);
+    }
+
+    fn count_class(&self, class: Class, word: Word) {
+        if class != Class::Ok || word.counts_totals() {
+            self.count(Counter::of(class));
+        }
+    }
+
+    /// Runs `act` under the lock; then, after the unlock, what it left to be told and dropped.
+    pub(super) fn locked<R>(&self, act: impl FnOnce(&mut Locked<'_>) -> R) -> R {
+        let mut control = self.control.lock();
+        let result = act(&mut Locked {
+            machine: self,
+            control: &mut control,
+        });
+        if control.notes.is_empty() && control.trash.is_empty() {
+            return result;
+        }
+        let notes = std::mem::take(&mut control.notes);
+        let trash = std::mem::take(&mut control.trash);
+        // Queued under the lock, so that all subscribers see one order.
+        let aftermath = self.events.enqueue(&notes);
+        drop(control);
+        notes.iter().for_each(|note| self.trace(note));
+        aftermath.run();
+        drop(trash);
+        result
+    }
+
+    fn trace(&self, event: &CircuitBreakerEvent) {
+        let (name, seq) = (self.name.as_str(), event.seq);
+        match &event.kind {
+            EventKind::StateChanged { from, to, reason, wait } => tracing::info!(
+                target: "backstop::policy",
+                name, seq, %from, %to, reason = reason.as_str(), ?wait,
+                "circuit breaker changed state"
+            ),
+            EventKind::WouldHaveOpened { reason } => tracing::info!(
+                target: "backstop::policy",
+                name, seq, reason = reason.as_str(),
+                "circuit breaker would have opened"
+            ),
+            EventKind::ProbeWrittenOff => tracing::info!(
+                target: "backstop::policy",
+                name, seq,
+                "circuit breaker wrote off a silent probe"
+            ),
+            EventKind::Reset | EventKind::Reconfigured => tracing::info!(
+                target: "backstop::policy",
+                name, seq, what = ?event.kind,
+                "circuit breaker was changed by hand"
+            ),
+        }
+    }
+}
+
+impl Front {
+    fn new() -> Self {
+        let flags = Flags { clocked: false, totals: true, locked: false, window: 0 };
+        Self {
+            word: AtomicU64::new(Word::new(State::Closed, 1, false, flags).0),
+            end: AtomicU64::new(0),
+            facts: AtomicU64::new(0),
+            slow_limit: AtomicU64::new(u64::MAX),
+            minimum: AtomicU64::new(1),
+            failure_rate: AtomicU32::new(0),
+            slow_rate: AtomicU32::new(0),
+            failures_only: AtomicBool::new(false),
+            coarse: AtomicBool::new(false),
+            dropped: AtomicU8::new(0),
+        }
+    }
+
+    /// Copies from the rules what calls read without the lock.
+    pub(super) fn take(&self, rules: &Rules, clock: &Clock) {
+        let parts = |rate: Option<Ratio>| match rules.window {
+            Shape::None => 0,
+            _ => rate.map_or(0, Ratio::parts_per_million),
+        };
+        let limit = rules.slow.limit.map_or(u64::MAX, saturating_nanos);
+        self.slow_limit.store(limit, Ordering::Relaxed);
+        self.minimum.store(u64::from(rules.minimum), Ordering::Relaxed);
+        self.failure_rate.store(parts(rules.failure_rate), Ordering::Relaxed);
+        self.slow_rate.store(parts(rules.slow.rate), Ordering::Relaxed);
+        self.failures_only.store(rules.failures_only, Ordering::Relaxed);
+        self.coarse.store(clock.is_coarse_enough_for(rules.wait.base()), Ordering::Relaxed);
+        self.dropped.store(rules.dropped.code(), Ordering::Relaxed);
+    }
+}
+
+impl fmt::Debug for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = self.word();
+        f.debug_struct("CircuitBreaker")
+            .field("name", &self.name)
+            .field("state", &word.state())
+            .field("generation", &word.generation())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,15 @@
+//! What wraps a call.
+//!
+//! | room | does |
+//! |---|---|
+//! | [`circuit_breaker`] | stops calling what keeps failing, and finds out when it is well again |
+//! | [`errors`] | fits foreign error types to the stack, and turns rejections into responses |
+//!
+//! Each policy is first a handle that works without tower; its layer is a thin user of the handle.
+//!
+//! # Rules that hold for every policy
+//!
+#![doc = include_str!("RULES.md")]
+
+pub mod circuit_breaker;
+pub mod errors;
