@@ -163,7 +163,7 @@ pub(super) struct Locked<'a> {
 
 impl Locked<'_> {
     pub(super) fn word(&self) -> Word {
-        Word(self.machine.front.word.load(Ordering::Relaxed))
+        Word::from_bits(self.machine.front.word.load(Ordering::Relaxed))
     }
 
     pub(super) fn end(&self) -> Instant {
@@ -178,7 +178,7 @@ impl Locked<'_> {
     fn publish(&self, state: State, generation: u64) {
         let control = &self.control;
         let word = Word::new(state, generation, control.is_clear(), control.flags());
-        self.machine.front.word.store(word.0, Ordering::Release);
+        self.machine.front.word.store(word.bits(), Ordering::Release);
     }
 
     /// Publishes what changed besides state and generation.
@@ -187,7 +187,7 @@ impl Locked<'_> {
         let control = &self.control;
         let fresh = Word::new(word.state(), word.generation(), control.is_clear(), control.flags());
         if fresh != word {
-            self.machine.front.word.store(fresh.0, Ordering::Release);
+            self.machine.front.word.store(fresh.bits(), Ordering::Release);
         }
     }
 
@@ -207,7 +207,6 @@ impl Locked<'_> {
         self.settle(now);
         let word = self.word();
         let started = if word.is_clocked() { now.as_nanos() } else { 0 };
-        let ticket = |probe| Ticket { word, started, probe };
         match word.state() {
             State::Open if now < self.end() => {
                 let facts = PackedFacts(self.machine.front.facts.load(Ordering::Relaxed));
@@ -223,11 +222,11 @@ impl Locked<'_> {
                 self.admit()
             }
             State::HalfOpen => match self.control.probes.send(now, self.control.bar()) {
-                Some(probe) => Ok(ticket(probe)),
+                Some(probe) => Ok(Ticket::new(word, probe)),
                 None => Err(Refused::plain(RejectionKind::ProbesFull)),
             },
             State::ForcedOpen => Err(Refused::plain(RejectionKind::ForcedOpen)),
-            State::Closed | State::Disabled | State::MetricsOnly => Ok(ticket(0)),
+            State::Closed | State::Disabled | State::MetricsOnly => Ok(Ticket::new(word, started)),
         }
     }
 
@@ -283,24 +282,32 @@ impl Locked<'_> {
         true
     }
 
-    /// Records what a probe came back with. `false` if it was written off, or its half-open state
-    /// is over.
-    pub(super) fn record_probe(&mut self, ticket: Ticket, class: Class, tidings: Tidings) -> bool {
-        let in_time = self.word().generation() == ticket.word.generation()
-            && self.control.probes.record(ticket.probe, class);
-        if in_time {
-            let now = self.machine.clock.now();
-            self.judge_probes(now, tidings);
-        } else {
+    /// Records what a probe came back with: its class, or `None` if it was written off, or its
+    /// half-open state is over.
+    pub(super) fn record_probe(
+        &mut self,
+        admitted: Word,
+        probe: u64,
+        failed: bool,
+        tidings: Tidings,
+    ) -> Option<Class> {
+        let since = self.control.probes.since(probe);
+        let is_in_time = self.word().generation() == admitted.generation();
+        let Some(since) = since.filter(|_| is_in_time) else {
             self.bin(tidings);
-        }
-        in_time
+            return None;
+        };
+        let is_slow = admitted.is_clocked() && self.machine.is_slow(self.machine.time_since(since));
+        let class = Class::new(failed, is_slow);
+        self.control.probes.record(probe, class);
+        let now = self.machine.clock.now();
+        self.judge_probes(now, tidings);
+        Some(class)
     }
 
     /// Frees the place of a probe that has nothing to say. `false` if it is too late.
-    pub(super) fn give_back_probe(&mut self, ticket: Ticket) -> bool {
-        self.word().generation() == ticket.word.generation()
-            && self.control.probes.give_back(ticket.probe)
+    pub(super) fn give_back_probe(&mut self, admitted: Word, probe: u64) -> bool {
+        self.word().generation() == admitted.generation() && self.control.probes.give_back(probe)
     }
 
     fn judge_probes(&mut self, now: Instant, tidings: Tidings) {

@@ -1,13 +1,13 @@
 //! The handle that users hold.
 
-use super::call::Observed;
+use super::call::{AsIs, Call, Wrapped};
 use super::config::CircuitBreakerConfig;
 use super::control::Mode;
 use super::event::{CircuitBreakerEvent, EventKind, Reason, State, Trip};
-use super::machine::{Machine, Refused, Tidings};
+use super::machine::{Machine, POLICY, Tidings};
 use super::permit::{OwnedPermit, Permit};
 use super::snapshot::CircuitBreakerSnapshot;
-use super::totals::{Counter, Totals};
+use super::totals::Totals;
 use crate::kernel::clock::Clock;
 use crate::kernel::config::ConfigError;
 use crate::kernel::event::Subscriber;
@@ -15,7 +15,7 @@ use crate::kernel::histogram::LatencySnapshot;
 use crate::kernel::managed::{Isolation, Managed, ManagedSnapshot};
 use crate::kernel::name::Name;
 use crate::kernel::outcome::{AnyError, Classifier, DefaultClassifier};
-use crate::kernel::rejection::{Error, PolicyError, Rejection, RejectionKind};
+use crate::kernel::rejection::{Error, PolicyError, Rejection};
 use std::any::Any;
 use std::fmt;
 use std::future::Future;
@@ -43,8 +43,9 @@ use std::sync::{Arc, Weak};
 #[derive(Clone)]
 pub struct CircuitBreaker(Repr);
 
+/// The part of a handle that leads to the machine.
 #[derive(Clone)]
-enum Repr {
+pub(super) enum Repr {
     Shared(Arc<Machine>),
     Static(&'static Machine),
 }
@@ -60,9 +61,6 @@ impl Deref for Repr {
         }
     }
 }
-
-/// The policy's type, in errors and metric labels.
-pub(super) const POLICY: &str = "circuit_breaker";
 
 impl CircuitBreaker {
     /// A closed breaker on the default clock.
@@ -112,12 +110,13 @@ impl CircuitBreaker {
     /// Dropping the future drops the call, which counts as
     /// [`dropped_calls`](CircuitBreakerConfig::dropped_calls) says (by default as nothing), and
     /// gives a probe's place back. A panic in the call is a failure and goes on unwinding.
-    pub async fn call<T, E, F, Fut>(&self, operation: F) -> Result<T, Error<E>>
+    #[inline]
+    pub fn call<T, E, O, F>(&self, operation: O) -> impl Future<Output = Result<T, Error<E>>>
     where
-        F: FnOnce() -> Fut,
-        Fut: Future<Output = Result<T, E>>,
+        O: FnOnce() -> F,
+        F: Future<Output = Result<T, E>>,
     {
-        self.call_with(AnyError, operation).await
+        Call::new(&self.0, operation, AnyError, Wrapped)
     }
 
     /// Makes a call whose result `classifier` judges. Otherwise as [`call`](Self::call).
@@ -125,19 +124,18 @@ impl CircuitBreaker {
     /// # Errors
     ///
     /// As [`call`](Self::call).
-    pub async fn call_with<C, T, E, F, Fut>(
+    #[inline]
+    pub fn call_with<C, T, E, O, F>(
         &self,
         classifier: C,
-        operation: F,
-    ) -> Result<T, Error<E>>
+        operation: O,
+    ) -> impl Future<Output = Result<T, Error<E>>>
     where
         C: Classifier<T, E>,
-        F: FnOnce() -> Fut,
-        Fut: Future<Output = Result<T, E>>,
+        O: FnOnce() -> F,
+        F: Future<Output = Result<T, E>>,
     {
-        let permit = self.try_acquire()?;
-        let future = operation();
-        Observed::new(future, permit, classifier).await.map_err(Error::Inner)
+        Call::new(&self.0, operation, classifier, Wrapped)
     }
 
     /// Makes a call whose error type can hold a rejection, so that policies compose without
@@ -146,15 +144,14 @@ impl CircuitBreaker {
     /// # Errors
     ///
     /// The rejection as an `E`, or the call's own error.
-    pub async fn call_in<T, E, F, Fut>(&self, operation: F) -> Result<T, E>
+    #[inline]
+    pub fn call_in<T, E, O, F>(&self, operation: O) -> impl Future<Output = Result<T, E>>
     where
         E: PolicyError,
-        F: FnOnce() -> Fut,
-        Fut: Future<Output = Result<T, E>>,
+        O: FnOnce() -> F,
+        F: Future<Output = Result<T, E>>,
     {
-        let permit = self.try_acquire()?;
-        let future = operation();
-        Observed::new(future, permit, DefaultClassifier).await
+        Call::new(&self.0, operation, DefaultClassifier, AsIs)
     }
 
     /// Makes a blocking call; every `Err` counts as a failure. Needs no runtime.
@@ -199,7 +196,7 @@ impl CircuitBreaker {
     pub fn try_acquire(&self) -> Result<Permit<'_>, Rejection> {
         match self.0.admit() {
             Ok(ticket) => Ok(Permit::new(&self.0, ticket)),
-            Err(refused) => Err(self.reject(&refused)),
+            Err(refused) => Err(self.0.reject(&refused)),
         }
     }
 
@@ -211,37 +208,9 @@ impl CircuitBreaker {
     #[inline]
     pub fn try_acquire_owned(&self) -> Result<OwnedPermit, Rejection> {
         match self.0.admit() {
-            Ok(ticket) => Ok(OwnedPermit::new(self.clone(), ticket)),
-            Err(refused) => Err(self.reject(&refused)),
+            Ok(ticket) => Ok(OwnedPermit::new(self.0.clone(), ticket)),
+            Err(refused) => Err(self.0.reject(&refused)),
         }
-    }
-
-    /// Whether a call would be rejected now without asking further.
-    pub(super) fn is_shut(&self) -> bool {
-        self.0.is_shut()
-    }
-
-    /// A failure that came before a call could be made; a rejection is not counted for it.
-    pub(super) fn record_failed_readiness(&self) {
-        if let Ok(ticket) = self.0.admit() {
-            self.0.fail(ticket, Tidings::default());
-        }
-    }
-
-    /// Counts a refusal and makes the error for it.
-    #[inline(never)]
-    pub(super) fn reject(&self, refused: &Refused) -> Rejection {
-        let machine = &*self.0;
-        machine.count(match refused.kind {
-            RejectionKind::ForcedOpen => Counter::RejectedForcedOpen,
-            RejectionKind::ProbesFull => Counter::RejectedProbesFull,
-            _ => Counter::RejectedOpen,
-        });
-        let cause = if refused.has_cause { machine.cause.read(Arc::clone) } else { None };
-        Rejection::new(POLICY, machine.name.clone(), refused.kind)
-            .with_facts(refused.facts)
-            .with_retry_after(refused.retry_after)
-            .with_cause(cause)
     }
 
     /// The name.
@@ -417,7 +386,9 @@ impl CircuitBreaker {
         })
     }
 
-    pub(super) fn machine(&self) -> &Machine {
+    /// What the other files of the room work with.
+    #[inline]
+    pub(super) fn repr(&self) -> &Repr {
         &self.0
     }
 

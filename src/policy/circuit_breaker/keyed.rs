@@ -21,9 +21,9 @@ impl Entry for CircuitBreaker {
     }
 
     fn is_idle(&self) -> bool {
-        match self.machine().word().state() {
+        match self.repr().word().state() {
             State::Closed | State::HalfOpen => true,
-            State::Open => !self.is_shut(),
+            State::Open => !self.repr().is_shut(),
             // Set by hand, so it is not ours to forget.
             State::ForcedOpen | State::Disabled | State::MetricsOnly => false,
         }

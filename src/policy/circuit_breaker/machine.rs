@@ -16,7 +16,7 @@ use crate::kernel::histogram::LatencyHistogram;
 use crate::kernel::instant::{Instant, saturating_nanos};
 use crate::kernel::name::Name;
 use crate::kernel::ratio::Ratio;
-use crate::kernel::rejection::{Facts, RejectionKind};
+use crate::kernel::rejection::{Facts, Rejection, RejectionKind};
 use crate::kernel::stripe::Striped;
 use crate::kernel::sync::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Mutex, Ordering, Published};
 use crate::kernel::window::time::{Recorded, TimeWindow};
@@ -26,6 +26,9 @@ use std::error::Error;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+
+/// The policy's type, in errors and metric labels.
+pub(super) const POLICY: &str = "circuit_breaker";
 
 pub(super) type Cause = Arc<dyn Error + Send + Sync>;
 
@@ -59,13 +62,28 @@ pub(super) struct Front {
     dropped: AtomicU8,
 }
 
-/// What an admitted call carries: the state word it was admitted under, when it began (0 if nobody
-/// asks), and its number among the probes (0 if it is none).
+/// What an admitted call carries: the state word it was admitted under, and a mark: the number of
+/// the probe in the half-open state; else when it began, or 0 if nobody asks.
 #[derive(Clone, Copy)]
 pub(super) struct Ticket {
     pub(super) word: Word,
-    pub(super) started: u64,
-    pub(super) probe: u64,
+    mark: u64,
+}
+
+impl Ticket {
+    pub(super) fn new(word: Word, mark: u64) -> Self {
+        Self { word, mark }
+    }
+
+    /// The number of the probe, if the call is one.
+    pub(super) fn probe(self) -> Option<u64> {
+        (self.word.state() == State::HalfOpen).then_some(self.mark)
+    }
+
+    fn started(self) -> Option<Instant> {
+        let has_start = self.mark != 0 && self.probe().is_none();
+        has_start.then(|| Instant::from_nanos(self.mark))
+    }
 }
 
 /// Why a call is not admitted.
@@ -120,26 +138,20 @@ impl Machine {
 
     #[inline]
     pub(super) fn word(&self) -> Word {
-        Word(self.front.word.load(Ordering::Acquire))
+        Word::from_bits(self.front.word.load(Ordering::Acquire))
     }
 
     /// Admits a call or says why not. In the closed state: one load.
     #[inline]
     pub(super) fn admit(&self) -> Result<Ticket, Refused> {
         let word = self.word();
-        if word.admits() {
-            Ok(self.ticket(word))
-        } else {
-            self.admit_guarded(word)
+        if word.admits_at_once() {
+            return Ok(Ticket { word, mark: 0 });
         }
-    }
-
-    #[inline]
-    fn ticket(&self, word: Word) -> Ticket {
-        Ticket {
-            word,
-            started: if word.is_clocked() { self.clock.now().as_nanos() } else { 0 },
-            probe: 0,
+        // Its result is taken apart here, so that the short way does not go through memory.
+        match self.admit_guarded(word) {
+            Ok(ticket) => Ok(ticket),
+            Err(refused) => Err(refused),
         }
     }
 
@@ -170,7 +182,9 @@ impl Machine {
                 State::HalfOpen => return self.locked(|locked| locked.admit()),
                 State::ForcedOpen => return Err(Refused::plain(RejectionKind::ForcedOpen)),
                 State::Closed | State::Disabled | State::MetricsOnly => {
-                    return Ok(self.ticket(word));
+                    let is_clocked = word.is_clocked();
+                    let started = if is_clocked { self.clock.now().as_nanos() } else { 0 };
+                    return Ok(Ticket { word, mark: started });
                 }
             }
         }
@@ -217,13 +231,18 @@ impl Machine {
         if ticket.word.state() == State::Disabled {
             return;
         }
-        let class = Class::new(failed, self.is_slow(ticket));
-        if word.generation() != ticket.word.generation() {
-            self.count(Counter::Late);
-        } else if word.records() {
+        if let Some(probe) = ticket.probe() {
+            let record = |locked: &mut Locked<'_>| {
+                locked.record_probe(ticket.word, probe, failed, tidings)
+            };
+            match self.locked(record) {
+                Some(class) => self.count_class(class, word),
+                None => self.count(Counter::Late),
+            }
+        } else if word.generation() == ticket.word.generation() {
+            let ran = ticket.started().map(|started| self.time_since(started));
+            let class = Class::new(failed, ran.is_some_and(|ran| self.is_slow(ran)));
             self.record(word, ticket, class, tidings);
-        } else if self.locked(|locked| locked.record_probe(ticket, class, tidings)) {
-            self.count_class(class, word);
         } else {
             self.count(Counter::Late);
         }
@@ -273,19 +292,17 @@ impl Machine {
                 || reached(&self.front.slow_rate, counts.slow))
     }
 
-    fn is_slow(&self, ticket: Ticket) -> bool {
-        let Some(ran) = self.ran_for(ticket) else {
-            return false;
-        };
+    /// How long a call has run; it is kept in the histogram, if there is one.
+    pub(super) fn time_since(&self, started: Instant) -> Duration {
+        let ran = self.clock.now().saturating_duration_since(started);
         if let Some(durations) = self.durations.get() {
             durations.record(ran);
         }
-        saturating_nanos(ran) > self.front.slow_limit.load(Ordering::Relaxed)
+        ran
     }
 
-    fn ran_for(&self, ticket: Ticket) -> Option<Duration> {
-        let started = Instant::from_nanos(ticket.started);
-        (ticket.started != 0).then(|| self.clock.now().saturating_duration_since(started))
+    pub(super) fn is_slow(&self, ran: Duration) -> bool {
+        saturating_nanos(ran) > self.front.slow_limit.load(Ordering::Relaxed)
     }
 
     /// A call came to nothing that says anything about the callee.
@@ -295,19 +312,27 @@ impl Machine {
 
     /// A call was dropped before it finished.
     pub(super) fn abandon(&self, ticket: Ticket) {
-        let limit = self.front.slow_limit.load(Ordering::Relaxed);
         let is_failure = match DroppedCalls::from_code(self.front.dropped.load(Ordering::Relaxed)) {
             DroppedCalls::Ignored => false,
             DroppedCalls::Failure => true,
-            DroppedCalls::FailureIfSlow => {
-                self.ran_for(ticket).is_some_and(|ran| saturating_nanos(ran) > limit)
-            }
+            DroppedCalls::FailureIfSlow => self.is_slow(self.ran_for(ticket)),
         };
         if is_failure {
             self.fail(ticket, Tidings::default());
         } else {
             self.give_back(ticket, Counter::Dropped);
         }
+    }
+
+    /// How long a call that is still out has run; zero if nobody knows.
+    fn ran_for(&self, ticket: Ticket) -> Duration {
+        let started = match ticket.probe() {
+            Some(probe) => self.locked(|locked| locked.control.probes.since(probe)),
+            None => ticket.started(),
+        };
+        started.map_or(Duration::ZERO, |started| {
+            self.clock.now().saturating_duration_since(started)
+        })
     }
 
     fn give_back(&self, ticket: Ticket, counter: Counter) {
@@ -319,11 +344,24 @@ impl Machine {
 
     /// Takes back an admission, as if it had not been. `false` if its state is over.
     pub(super) fn withdraw(&self, ticket: Ticket) -> bool {
-        if ticket.probe == 0 {
-            self.word().generation() == ticket.word.generation()
-        } else {
-            self.locked(|locked| locked.give_back_probe(ticket))
+        match ticket.probe() {
+            Some(probe) => self.locked(|locked| locked.give_back_probe(ticket.word, probe)),
+            None => self.word().generation() == ticket.word.generation(),
         }
+    }
+
+    /// Counts a refusal and makes the error for it.
+    pub(super) fn reject(&self, refused: &Refused) -> Rejection {
+        self.count(match refused.kind {
+            RejectionKind::ForcedOpen => Counter::RejectedForcedOpen,
+            RejectionKind::ProbesFull => Counter::RejectedProbesFull,
+            _ => Counter::RejectedOpen,
+        });
+        let cause = if refused.has_cause { self.cause.read(Arc::clone) } else { None };
+        Rejection::new(POLICY, self.name.clone(), refused.kind)
+            .with_facts(refused.facts)
+            .with_retry_after(refused.retry_after)
+            .with_cause(cause)
     }
 
     pub(super) fn count(&self, counter: Counter) {
@@ -388,7 +426,7 @@ impl Front {
     fn new() -> Self {
         let flags = Flags { clocked: false, totals: true, locked: false, window: 0 };
         Self {
-            word: AtomicU64::new(Word::new(State::Closed, 1, false, flags).0),
+            word: AtomicU64::new(Word::new(State::Closed, 1, false, flags).bits()),
             end: AtomicU64::new(0),
             facts: AtomicU64::new(0),
             slow_limit: AtomicU64::new(u64::MAX),

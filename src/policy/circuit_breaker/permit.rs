@@ -1,6 +1,6 @@
 //! Leave to make one call, and the duty to say how it went.
 
-use super::handle::CircuitBreaker;
+use super::handle::Repr;
 use super::machine::{Machine, Ticket, Tidings};
 use crate::kernel::outcome::{Outcome, Verdict};
 use std::fmt;
@@ -17,15 +17,8 @@ pub struct Permit<'a> {
 /// A [`Permit`] that owns its handle, so that it can move into a task.
 #[must_use = "dropping it drops the call"]
 pub struct OwnedPermit {
-    breaker: CircuitBreaker,
+    machine: Repr,
     ticket: Option<Ticket>,
-}
-
-/// How a call can end, for the futures that hold either permit.
-pub(super) trait Settle {
-    fn settle(self, verdict: Verdict);
-    fn panicked(self);
-    fn abandoned(self);
 }
 
 impl<'a> Permit<'a> {
@@ -36,58 +29,44 @@ impl<'a> Permit<'a> {
             ticket: Some(ticket),
         }
     }
-
-    #[inline]
-    fn take(&mut self) -> Option<(&Machine, Ticket)> {
-        self.ticket.take().map(|ticket| (self.machine, ticket))
-    }
 }
 
 impl OwnedPermit {
     #[inline]
-    pub(super) fn new(breaker: CircuitBreaker, ticket: Ticket) -> Self {
+    pub(super) fn new(machine: Repr, ticket: Ticket) -> Self {
         Self {
-            breaker,
+            machine,
             ticket: Some(ticket),
         }
     }
-
-    /// Gives it back as if it had not been asked for.
-    pub(super) fn withdraw(mut self) {
-        if let Some((machine, ticket)) = self.take() {
-            machine.withdraw(ticket);
-        }
-    }
-
-    #[inline]
-    fn take(&mut self) -> Option<(&Machine, Ticket)> {
-        let ticket = self.ticket.take();
-        ticket.map(|ticket| (self.breaker.machine(), ticket))
-    }
 }
 
-#[inline]
-fn settle(taken: Option<(&Machine, Ticket)>, verdict: Verdict) {
-    let Some((machine, ticket)) = taken else { return };
+/// Records how a call ended.
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "a success must not carry its verdict through memory")]
+pub(super) fn settle(machine: &Machine, ticket: Ticket, verdict: Verdict) {
     match verdict.outcome {
         Outcome::Success => machine.succeed(ticket),
-        Outcome::Failure => machine.fail(
-            ticket,
-            Tidings {
-                hint: verdict.hint,
-                cause: verdict.cause,
-            },
-        ),
+        Outcome::Failure => fail(machine, ticket, verdict),
         Outcome::Ignored => machine.ignore(ticket),
     }
 }
 
 #[cold]
-fn abandon(taken: Option<(&Machine, Ticket)>, panicked: bool) {
-    match taken {
-        Some((machine, ticket)) if panicked => machine.fail(ticket, Tidings::default()),
-        Some((machine, ticket)) => machine.abandon(ticket),
-        None => {}
+#[inline(never)]
+fn fail(machine: &Machine, ticket: Ticket, verdict: Verdict) {
+    let Verdict { hint, cause, .. } = verdict;
+    machine.fail(ticket, Tidings { hint, cause });
+}
+
+/// Records a call that ended without a word, by a panic of its own or by being dropped.
+#[cold]
+#[inline(never)]
+pub(super) fn abandon(machine: &Machine, ticket: Ticket, panicked: bool) {
+    if panicked {
+        machine.fail(ticket, Tidings::default());
+    } else {
+        machine.abandon(ticket);
     }
 }
 
@@ -96,47 +75,34 @@ macro_rules! permit {
         impl $permit $(<$life>)? {
             /// The call succeeded.
             #[inline]
-            pub fn success(mut self) {
-                settle(self.take(), Verdict::success());
+            pub fn success(self) {
+                self.record(Verdict::success());
             }
 
             /// The call failed.
-            pub fn failure(mut self) {
-                settle(self.take(), Verdict::failure());
+            pub fn failure(self) {
+                self.record(Verdict::failure());
             }
 
             /// The call says nothing about the callee.
-            pub fn ignore(mut self) {
-                settle(self.take(), Verdict::ignored());
+            pub fn ignore(self) {
+                self.record(Verdict::ignored());
             }
 
             /// The call ended as a classifier says.
             #[inline]
             pub fn record(mut self, verdict: Verdict) {
-                settle(self.take(), verdict);
-            }
-        }
-
-        impl Settle for $permit $(<$life>)? {
-            #[inline]
-            fn settle(mut self, verdict: Verdict) {
-                settle(self.take(), verdict);
-            }
-
-            fn panicked(mut self) {
-                abandon(self.take(), true);
-            }
-
-            fn abandoned(mut self) {
-                abandon(self.take(), false);
+                if let Some(ticket) = self.ticket.take() {
+                    settle(&self.machine, ticket, verdict);
+                }
             }
         }
 
         impl Drop for $permit $(<$life>)? {
             #[inline]
             fn drop(&mut self) {
-                if self.ticket.is_some() {
-                    abandon(self.take(), std::thread::panicking());
+                if let Some(ticket) = self.ticket.take() {
+                    abandon(&self.machine, ticket, std::thread::panicking());
                 }
             }
         }

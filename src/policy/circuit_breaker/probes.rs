@@ -73,13 +73,16 @@ impl Probes {
         place.map(|place| self.out.swap_remove(place)).is_some()
     }
 
-    /// A probe came back. `false` if it was written off before.
-    pub(super) fn record(&mut self, id: u64, class: Class) -> bool {
-        let is_out = self.give_back(id);
-        if is_out {
+    /// When a probe was sent; `None` if it is not out.
+    pub(super) fn since(&self, id: u64) -> Option<Instant> {
+        self.out.iter().find(|out| out.id == id).map(|out| out.since)
+    }
+
+    /// A probe came back. One that is not out any more counts for nothing.
+    pub(super) fn record(&mut self, id: u64, class: Class) {
+        if self.give_back(id) {
             self.counts.add(class, 1);
         }
-        is_out
     }
 
     /// Probes silent for `max_wait` count as failed; how many.

@@ -1,9 +1,8 @@
 //! The tower layer: a thin user of the handle.
 
-use super::call::Observed;
-use super::handle::CircuitBreaker;
-use super::machine::Refused;
-use super::permit::OwnedPermit;
+use super::call::{Making, Observed};
+use super::handle::{CircuitBreaker, Repr};
+use super::machine::{Machine, Refused, Ticket, Tidings};
 use crate::kernel::outcome::{Classifier, DefaultClassifier};
 use crate::kernel::rejection::{Rejection, RejectionKind};
 use pin_project_lite::pin_project;
@@ -126,7 +125,7 @@ where
     type Future = CircuitBreakerFuture<S::Future, C>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        if self.inner_is_ready || self.breaker.is_shut() {
+        if self.inner_is_ready || self.breaker.repr().is_shut() {
             return Poll::Ready(Ok(()));
         }
         match self.inner.poll_ready(cx) {
@@ -135,7 +134,11 @@ where
                 Poll::Ready(Ok(()))
             }
             Poll::Ready(Err(error)) => {
-                self.breaker.record_failed_readiness();
+                let machine = self.breaker.repr();
+                // Counted as a failed call; where no call is admitted, there is nothing to count.
+                if let Ok(ticket) = machine.admit() {
+                    machine.fail(ticket, Tidings::default());
+                }
                 Poll::Ready(Err(error))
             }
             Poll::Pending => Poll::Pending,
@@ -144,32 +147,37 @@ where
 
     #[inline]
     fn call(&mut self, request: Request) -> Self::Future {
-        let permit = match self.breaker.try_acquire_owned() {
-            Ok(permit) if self.inner_is_ready => permit,
-            Ok(permit) => {
-                permit.withdraw();
-                return CircuitBreakerFuture::rejected(self.unpolled());
-            }
-            Err(rejection) => return CircuitBreakerFuture::rejected(rejection),
+        let machine = self.breaker.repr();
+        let ticket = match machine.admit() {
+            Ok(ticket) if self.inner_is_ready => ticket,
+            admission => return CircuitBreakerFuture::rejected(refuse(machine, admission)),
         };
         self.inner_is_ready = false;
-        let future = self.inner.call(request);
+        // A panic of the inner `call` is a failure.
+        let making = Making::new(machine, ticket);
+        let future = making.make(|| self.inner.call(request));
+        let call = Observed::new(machine.clone(), ticket, self.classifier.clone(), future);
         CircuitBreakerFuture {
-            state: CallState::Called {
-                call: Observed::new(future, permit, self.classifier.clone()),
-            },
+            state: CallState::Called { call },
         }
     }
 }
 
-impl<S, C> CircuitBreakerService<S, C> {
-    /// The rejection of a call that became due between `poll_ready` and `call`.
-    #[cold]
-    fn unpolled(&self) -> Rejection {
-        let mut refused = Refused::plain(RejectionKind::Open);
-        refused.retry_after = Some(Duration::ZERO);
-        self.breaker.reject(&refused)
-    }
+/// The rejection of a call that was refused, or that became due between `poll_ready`, which did
+/// not ask the inner service, and `call`.
+#[cold]
+#[inline(never)]
+fn refuse(machine: &Machine, admission: Result<Ticket, Refused>) -> Rejection {
+    machine.reject(&admission.map_or_else(
+        |refused| refused,
+        |ticket| {
+            machine.withdraw(ticket);
+            Refused {
+                retry_after: Some(Duration::ZERO),
+                ..Refused::plain(RejectionKind::Open)
+            }
+        },
+    ))
 }
 
 /// A clone is not ready: readiness belongs to the instance that was polled.
@@ -207,7 +215,7 @@ pin_project! {
 pin_project! {
     #[project = CallStateProjection]
     enum CallState<F, C> {
-        Called { #[pin] call: Observed<F, OwnedPermit, C> },
+        Called { #[pin] call: Observed<Repr, F, C> },
         Rejected { rejection: Option<Rejection> },
     }
 }

@@ -13,9 +13,10 @@
 //! All writes happen under the machine's lock, so they are plain stores.
 
 use super::event::State;
+use std::num::NonZeroU64;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Word(pub(super) u64);
+pub(super) struct Word(NonZeroU64);
 
 const CLEAR: u64 = 1 << 3;
 const CLOCKED: u64 = 1 << 4;
@@ -41,7 +42,7 @@ pub(super) struct Flags {
 impl Word {
     pub(super) fn new(state: State, generation: u64, clear: bool, flags: Flags) -> Self {
         let bit = |set: bool, bit: u64| if set { bit } else { 0 };
-        Self(
+        Self::from_bits(
             state.code()
                 | bit(clear, CLEAR)
                 | bit(flags.clocked, CLOCKED)
@@ -52,15 +53,28 @@ impl Word {
         )
     }
 
+    /// A word as it was stored. It is never zero, because generations begin at 1 (and would take
+    /// centuries to come round); that leaves room for "none" in an `Option`.
     #[inline]
-    pub(super) fn state(self) -> State {
-        State::from_code(self.0 & STATE_MASK)
+    pub(super) fn from_bits(bits: u64) -> Self {
+        Self(NonZeroU64::new(bits).unwrap_or(NonZeroU64::MIN))
     }
 
-    /// Whether calls are admitted without asking further.
     #[inline]
-    pub(super) fn admits(self) -> bool {
-        self.0 & STATE_MASK <= State::MetricsOnly.code()
+    pub(super) fn bits(self) -> u64 {
+        self.0.get()
+    }
+
+    #[inline]
+    pub(super) fn state(self) -> State {
+        State::from_code(self.bits() & STATE_MASK)
+    }
+
+    /// Whether calls are admitted without asking further: closed, disabled or metrics-only, and
+    /// nobody asks when they began.
+    #[inline]
+    pub(super) fn admits_at_once(self) -> bool {
+        self.bits() & (STATE_MASK | CLOCKED) <= State::MetricsOnly.code()
     }
 
     /// Whether a success has nothing to do but to be counted: closed, clear, no time window and
@@ -68,7 +82,7 @@ impl Word {
     #[inline]
     pub(super) fn is_settled(self) -> bool {
         const MASK: u64 = STATE_MASK | CLEAR | CLOCKED | WINDOW_MASK << WINDOW_SHIFT;
-        self.0 & MASK == CLEAR | State::Closed.code()
+        self.bits() & MASK == CLEAR | State::Closed.code()
     }
 
     /// Whether outcomes are recorded in a window.
@@ -79,32 +93,32 @@ impl Word {
 
     #[inline]
     pub(super) fn is_clear(self) -> bool {
-        self.0 & CLEAR != 0
+        self.bits() & CLEAR != 0
     }
 
     #[inline]
     pub(super) fn is_clocked(self) -> bool {
-        self.0 & CLOCKED != 0
+        self.bits() & CLOCKED != 0
     }
 
     #[inline]
     pub(super) fn counts_totals(self) -> bool {
-        self.0 & TOTALS != 0
+        self.bits() & TOTALS != 0
     }
 
     #[inline]
     pub(super) fn is_locked(self) -> bool {
-        self.0 & LOCKED != 0
+        self.bits() & LOCKED != 0
     }
 
     /// The number of the time window; 0 is none.
     #[inline]
     pub(super) fn window(self) -> usize {
-        (self.0 >> WINDOW_SHIFT & WINDOW_MASK) as usize
+        (self.bits() >> WINDOW_SHIFT & WINDOW_MASK) as usize
     }
 
     #[inline]
     pub(super) fn generation(self) -> u64 {
-        self.0 >> GENERATION_SHIFT
+        self.bits() >> GENERATION_SHIFT
     }
 }
