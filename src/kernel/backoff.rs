@@ -157,9 +157,10 @@ impl Backoff {
         match self.shape {
             Shape::Constant => self.base,
             Shape::Linear => self.base.saturating_mul(n),
-            Shape::Exponential(factor) => {
-                scale(self.base, factor.powi(i32::try_from(n - 1).unwrap_or(i32::MAX)))
-            }
+            Shape::Exponential(factor) => scale(
+                self.base,
+                factor.powi(i32::try_from(n - 1).unwrap_or(i32::MAX)),
+            ),
             Shape::Fibonacci => self.base.saturating_mul(fibonacci(n)),
         }
     }
@@ -167,10 +168,12 @@ impl Backoff {
     /// The waits before tries 1, 2, 3, ... without end.
     pub fn waits<'a>(&'a self, rolls: &'a mut Rolls) -> impl Iterator<Item = Duration> + 'a {
         let mut previous = Duration::ZERO;
-        (1..=u32::MAX).chain(std::iter::repeat(u32::MAX)).map(move |n| {
-            previous = self.wait(n, previous, rolls);
-            previous
-        })
+        (1..=u32::MAX)
+            .chain(std::iter::repeat(u32::MAX))
+            .map(move |n| {
+                previous = self.wait(n, previous, rolls);
+                previous
+            })
     }
 }
 
@@ -200,29 +203,51 @@ mod tests {
 
     fn millis(backoff: Backoff, rolls: impl IntoIterator<Item = f64>) -> Vec<u128> {
         let mut rolls = Rolls::script(rolls);
-        backoff.waits(&mut rolls).take(6).map(|d| d.as_millis()).collect()
+        backoff
+            .waits(&mut rolls)
+            .take(6)
+            .map(|d| d.as_millis())
+            .collect()
     }
 
     #[test]
     fn shapes() {
         assert_eq!(millis(Backoff::constant(10 * MS), []), [10; 6]);
-        assert_eq!(millis(Backoff::linear(10 * MS), []), [10, 20, 30, 40, 50, 60]);
-        assert_eq!(millis(Backoff::exponential(10 * MS), []), [10, 20, 40, 80, 160, 320]);
+        assert_eq!(
+            millis(Backoff::linear(10 * MS), []),
+            [10, 20, 30, 40, 50, 60]
+        );
+        assert_eq!(
+            millis(Backoff::exponential(10 * MS), []),
+            [10, 20, 40, 80, 160, 320]
+        );
         assert_eq!(
             millis(Backoff::exponential(10 * MS).factor(3.0), []),
             [10, 30, 90, 270, 810, 2430]
         );
-        assert_eq!(millis(Backoff::fibonacci(10 * MS), []), [10, 10, 20, 30, 50, 80]);
+        assert_eq!(
+            millis(Backoff::fibonacci(10 * MS), []),
+            [10, 10, 20, 30, 50, 80]
+        );
     }
 
     #[test]
     fn jitter_follows_the_rolls() {
         let constant = Backoff::constant(100 * MS);
         let rolls = [0.0, 0.5, 0.25];
-        assert_eq!(millis(constant.jitter(Jitter::Full), rolls), [0, 50, 25, 0, 50, 25]);
-        assert_eq!(millis(constant.jitter(Jitter::Equal), rolls), [50, 75, 62, 50, 75, 62]);
+        assert_eq!(
+            millis(constant.jitter(Jitter::Full), rolls),
+            [0, 50, 25, 0, 50, 25]
+        );
+        assert_eq!(
+            millis(constant.jitter(Jitter::Equal), rolls),
+            [50, 75, 62, 50, 75, 62]
+        );
         let tenth = Jitter::Proportional(Ratio::new(0.1).unwrap());
-        assert_eq!(millis(constant.jitter(tenth), rolls), [90, 100, 95, 90, 100, 95]);
+        assert_eq!(
+            millis(constant.jitter(tenth), rolls),
+            [90, 100, 95, 90, 100, 95]
+        );
         assert_eq!(
             millis(constant.jitter(Jitter::Decorrelated), [0.5]),
             // base + (3 * previous - base) / 2

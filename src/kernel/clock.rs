@@ -112,7 +112,10 @@ impl Clock {
     }
 
     /// The time of day, for what is shown or stored. It may jump.
-    #[expect(clippy::disallowed_methods, reason = "this is where the library reads the time")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is where the library reads the time"
+    )]
     pub fn wall(&self) -> SystemTime {
         SystemTime::now()
     }
@@ -159,7 +162,10 @@ impl Clock {
                 Kind::Tokio => Duration::from_millis(1),
                 _ => Duration::MAX,
             };
-            #[expect(clippy::disallowed_methods, reason = "this is where the library sleeps")]
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "this is where the library sleeps"
+            )]
             std::thread::sleep(left.min(longest));
         }
     }
@@ -196,7 +202,10 @@ mod system {
     use super::{Duration, Instant, OnceLock};
     use rustix::time::{ClockId, Timespec, clock_getres, clock_gettime};
 
-    #[expect(clippy::cast_sign_loss, reason = "monotonic clocks count from the start of the system")]
+    #[expect(
+        clippy::cast_sign_loss,
+        reason = "monotonic clocks count from the start of the system"
+    )]
     const fn nanos(time: Timespec) -> u64 {
         (time.tv_sec as u64)
             .saturating_mul(1_000_000_000)
@@ -222,7 +231,10 @@ mod system {
 mod system {
     use super::{Duration, Instant, since_base};
 
-    #[expect(clippy::disallowed_methods, reason = "this is where the library reads the time")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is where the library reads the time"
+    )]
     pub(super) fn now() -> Instant {
         since_base(std::time::Instant::now())
     }
@@ -236,7 +248,10 @@ mod system {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "this is where the library reads the time")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is where the library reads the time"
+)]
 fn tokio_now() -> Instant {
     since_base(tokio::time::Instant::now().into_std())
 }
@@ -254,7 +269,10 @@ fn since_base(time: std::time::Instant) -> Instant {
 fn tokio_sleep(left: Duration) -> Result<tokio::time::Sleep, NoRuntime> {
     tokio::runtime::Handle::try_current().map_err(|_| NoRuntime)?;
     // A runtime without timers says so only by a panic.
-    #[expect(clippy::disallowed_methods, reason = "this is where the library sleeps")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is where the library sleeps"
+    )]
     std::panic::catch_unwind(|| tokio::time::sleep(left)).map_err(|_| NoRuntime)
 }
 
@@ -308,7 +326,9 @@ impl From<&ManualClock> for Clock {
 
 impl fmt::Debug for ManualClock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ManualClock").field("now", &self.0.now()).finish()
+        f.debug_struct("ManualClock")
+            .field("now", &self.0.now())
+            .finish()
     }
 }
 
@@ -382,7 +402,12 @@ impl Sleeper {
 impl Drop for Sleeper {
     fn drop(&mut self) {
         if let Some(id) = self.id {
-            let removed = self.manual.sleepers.lock().waiting.remove(&(self.deadline, id));
+            let removed = self
+                .manual
+                .sleepers
+                .lock()
+                .waiting
+                .remove(&(self.deadline, id));
             drop(removed);
         }
     }
@@ -432,10 +457,15 @@ mod tests {
         for clock in [Clock::system(), Clock::tokio()] {
             assert_eq!(clock.sleep_until(clock.now()).err(), Some(NoRuntime));
         }
-        let no_timers = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let no_timers = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
         let clock = Clock::system();
         no_timers.block_on(async {
-            assert_eq!(clock.sleep_until(clock.now() + SECOND).err(), Some(NoRuntime));
+            assert_eq!(
+                clock.sleep_until(clock.now() + SECOND).err(),
+                Some(NoRuntime)
+            );
         });
         assert!(NoRuntime.to_string().contains("enable_time"));
     }
@@ -455,7 +485,10 @@ mod tests {
         assert!((&mut soon).now_or_never().is_some());
         assert!((&mut late).now_or_never().is_none());
         drop(late);
-        assert!(manual.0.sleepers.lock().waiting.is_empty(), "a dropped sleeper leaves nothing");
+        assert!(
+            manual.0.sleepers.lock().waiting.is_empty(),
+            "a dropped sleeper leaves nothing"
+        );
         manual.step_back(SECOND);
         assert_eq!(clock.now(), start);
         manual.step_back(Duration::MAX);
@@ -485,7 +518,10 @@ mod tests {
         if let Some(earlier) = now.checked_sub(SECOND) {
             assert_eq!(first.saturating_duration_since(since_base(earlier)), SECOND);
         }
-        assert_eq!(since_base(now + SECOND).saturating_duration_since(first), SECOND);
+        assert_eq!(
+            since_base(now + SECOND).saturating_duration_since(first),
+            SECOND
+        );
     }
 
     #[cfg(feature = "test-util")]

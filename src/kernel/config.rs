@@ -23,11 +23,7 @@ pub struct ConfigError {
 
 impl ConfigError {
     /// Refuses `value` in `field`; `allowed` completes the sentence "it must be ...".
-    pub fn new(
-        field: &'static str,
-        value: impl fmt::Display,
-        allowed: impl Into<String>,
-    ) -> Self {
+    pub fn new(field: &'static str, value: impl fmt::Display, allowed: impl Into<String>) -> Self {
         Self {
             field,
             value: value.to_string(),

@@ -64,10 +64,7 @@ mod tests {
             Instant::from_nanos(9).saturating_duration_since(start),
             Duration::from_nanos(4)
         );
-        assert_eq!(
-            saturating_nanos(Duration::from_nanos(u64::MAX)),
-            u64::MAX
-        );
+        assert_eq!(saturating_nanos(Duration::from_nanos(u64::MAX)), u64::MAX);
         assert_eq!(saturating_nanos(Duration::from_secs(2)), 2_000_000_000);
     }
 }

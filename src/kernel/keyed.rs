@@ -274,7 +274,9 @@ where
     /// keys it makes room for. `false` if it freed nothing, or another thread is at it.
     fn sweep(&self) -> bool {
         let patience = |left: usize| left.checked_sub(1);
-        let waited = self.patience.fetch_update(Ordering::Relaxed, Ordering::Relaxed, patience);
+        let waited = self
+            .patience
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, patience);
         if waited.is_ok() || self.sweeping.swap(true, Ordering::Acquire) {
             return false;
         }

@@ -18,15 +18,37 @@ pub enum Outcome {
 }
 
 /// An outcome, with what the callee said about coming back and why it failed.
+///
+/// Two words: what most calls do not have is behind a pointer, so that a success stays in
+/// registers.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
 pub struct Verdict {
-    /// What the call counts as.
-    pub outcome: Outcome,
-    /// When the callee asked to be called again (a server's `Retry-After`).
-    pub hint: Option<Duration>,
-    /// What went wrong, to be shown in the rejections that follow from it.
-    pub cause: Option<Arc<dyn Error + Send + Sync>>,
+    outcome: Outcome,
+    tidings: Tidings,
+}
+
+/// What a verdict can bring along; one pointer, so that handing it on costs nothing.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tidings(Option<Box<Brought>>);
+
+#[derive(Clone, Debug, Default)]
+struct Brought {
+    hint: Option<Duration>,
+    cause: Option<Arc<dyn Error + Send + Sync>>,
+}
+
+impl Tidings {
+    pub(crate) fn hint(&self) -> Option<Duration> {
+        self.0.as_ref().and_then(|brought| brought.hint)
+    }
+
+    pub(crate) fn cause(&self) -> Option<&Arc<dyn Error + Send + Sync>> {
+        self.0.as_ref().and_then(|brought| brought.cause.as_ref())
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
 }
 
 impl Verdict {
@@ -48,22 +70,42 @@ impl Verdict {
     const fn plain(outcome: Outcome) -> Self {
         Self {
             outcome,
-            hint: None,
-            cause: None,
+            tidings: Tidings(None),
         }
     }
 
-    /// Adds when the callee asked to be called again. A hint of zero says nothing and is not used.
+    /// Adds when the callee asked to be called again (a server's `Retry-After`). A hint of zero
+    /// says nothing and is not used. The first of hint and cause costs an allocation.
     pub fn with_hint(mut self, hint: Duration) -> Self {
-        self.hint = Some(hint);
+        self.tidings.0.get_or_insert_default().hint = Some(hint);
         self
     }
 
-    /// Adds what went wrong. It costs an allocation and a shared count, so hand it over where
-    /// somebody will read it.
+    /// Adds what went wrong, to be shown in the rejections that follow from it.
     pub fn with_cause(mut self, cause: impl Into<Arc<dyn Error + Send + Sync>>) -> Self {
-        self.cause = Some(cause.into());
+        self.tidings.0.get_or_insert_default().cause = Some(cause.into());
         self
+    }
+
+    /// What the call counts as.
+    #[inline]
+    pub const fn outcome(&self) -> Outcome {
+        self.outcome
+    }
+
+    /// When the callee asked to be called again.
+    pub fn hint(&self) -> Option<Duration> {
+        self.tidings.hint()
+    }
+
+    /// What went wrong.
+    pub fn cause(&self) -> Option<&Arc<dyn Error + Send + Sync>> {
+        self.tidings.cause()
+    }
+
+    /// What it brings along.
+    pub(crate) fn into_tidings(self) -> Tidings {
+        self.tidings
     }
 }
 
@@ -82,7 +124,7 @@ impl From<Outcome> for Verdict {
 ///     Ok(500..) | Err(_) => Outcome::Failure,
 ///     Ok(_) => Outcome::Success,
 /// };
-/// assert_eq!(by_status.classify(Ok(&503)).outcome, Outcome::Failure);
+/// assert_eq!(by_status.classify(Ok(&503)).outcome(), Outcome::Failure);
 /// ```
 ///
 /// It runs once per call, outside all locks. A panic in it is counted as a failure of the call and

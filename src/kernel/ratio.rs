@@ -215,7 +215,9 @@ mod tests {
         assert_eq!(read("1").unwrap(), Ratio::new(1.0).unwrap());
         assert_eq!(read("0").unwrap(), Ratio::new(0.0).unwrap());
         assert_eq!(serde_json::to_string(&Ratio::HALF).unwrap(), "\"50%\"");
-        for bad in ["\"101%\"", "\"half\"", "\"-1%\"", "\"NaN%\"", "2", "-1", "true"] {
+        for bad in [
+            "\"101%\"", "\"half\"", "\"-1%\"", "\"NaN%\"", "2", "-1", "true",
+        ] {
             assert!(read(bad).is_err(), "{bad}");
         }
     }

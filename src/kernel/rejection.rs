@@ -153,6 +153,28 @@ impl Rejection {
         }
     }
 
+    /// All at once: each `with_` moves the whole value.
+    #[inline]
+    pub(crate) fn assemble(
+        policy: &'static str,
+        name: Name,
+        kind: RejectionKind,
+        facts: Facts,
+        retry_after: Option<Duration>,
+        cause: Option<Cause>,
+    ) -> Self {
+        let executed = Executed::No;
+        Self {
+            policy,
+            name,
+            kind,
+            executed,
+            facts,
+            retry_after,
+            cause,
+        }
+    }
+
     /// Adds the numbers behind it.
     pub fn with_facts(mut self, facts: Facts) -> Self {
         self.facts = facts;

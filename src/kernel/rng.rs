@@ -35,7 +35,13 @@ impl Rolls {
     pub fn script(rolls: impl IntoIterator<Item = f64>) -> Self {
         let rolls = rolls
             .into_iter()
-            .map(|roll| if roll.is_nan() { 0.0 } else { roll.clamp(0.0, BELOW_ONE) })
+            .map(|roll| {
+                if roll.is_nan() {
+                    0.0
+                } else {
+                    roll.clamp(0.0, BELOW_ONE)
+                }
+            })
             .collect();
         Self(Source::Script { rolls, next: 0 })
     }
@@ -75,9 +81,8 @@ mod tests {
 
     #[test]
     fn a_seed_gives_the_same_rolls() {
-        let draw = |mut rolls: Rolls| -> Vec<u64> {
-            (0..8).map(|_| rolls.roll().to_bits()).collect()
-        };
+        let draw =
+            |mut rolls: Rolls| -> Vec<u64> { (0..8).map(|_| rolls.roll().to_bits()).collect() };
         assert_eq!(draw(Rolls::seeded(7)), draw(Rolls::seeded(7)));
         assert_ne!(draw(Rolls::seeded(7)), draw(Rolls::seeded(8)));
         assert_ne!(draw(Rolls::random()), draw(Rolls::random()));
@@ -107,12 +112,19 @@ mod tests {
         let mut buckets = [0_u32; 10];
         for n in 0..10_000 {
             let roll = nth_roll(42, n);
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 9")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "0 to 9"
+            )]
             let bucket = (roll * 10.0) as usize;
             buckets[bucket] += 1;
         }
         // 1,000 +- 5 standard deviations of a binomial with p = 0.1.
-        assert!(buckets.iter().all(|n| (850..=1150).contains(n)), "{buckets:?}");
+        assert!(
+            buckets.iter().all(|n| (850..=1150).contains(n)),
+            "{buckets:?}"
+        );
         assert_eq!(nth_roll(42, 1).to_bits(), nth_roll(42, 1).to_bits());
     }
 }

@@ -122,7 +122,12 @@ impl<const N: usize> Striped<N> {
         let seen = first.load(Ordering::Relaxed);
         // A failed exchange is what tells contention; a `fetch_add` could not.
         if first
-            .compare_exchange(seen, seen.wrapping_add(1), Ordering::Relaxed, Ordering::Relaxed)
+            .compare_exchange(
+                seen,
+                seen.wrapping_add(1),
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            )
             .is_err()
         {
             self.rest.get_or_init(stripes)[0][counter].fetch_add(1, Ordering::Relaxed);
@@ -134,7 +139,10 @@ impl<const N: usize> Striped<N> {
         let rest = self.rest.get().map_or(&[][..], |rest| rest);
         rest.iter()
             .map(|stripe| stripe[counter].load(Ordering::Relaxed))
-            .fold(self.first[counter].load(Ordering::Relaxed), u64::saturating_add)
+            .fold(
+                self.first[counter].load(Ordering::Relaxed),
+                u64::saturating_add,
+            )
     }
 }
 
@@ -143,7 +151,9 @@ fn zeros<const N: usize>() -> [AtomicU64; N] {
 }
 
 fn stripes<const N: usize>() -> Box<[CachePadded<[AtomicU64; N]>]> {
-    (0..default_stripes()).map(|_| CachePadded::new(zeros())).collect()
+    (0..default_stripes())
+        .map(|_| CachePadded::new(zeros()))
+        .collect()
 }
 
 #[cfg(all(test, not(any(backstop_loom, backstop_shuttle))))]

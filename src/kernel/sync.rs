@@ -21,9 +21,7 @@ mod imp {
     use shuttle::sync as checker;
 
     use checker::MutexGuard;
-    pub(crate) use checker::atomic::{
-        AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering, fence,
-    };
+    pub(crate) use checker::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 
     /// The checker's mutex with `parking_lot`'s signature.
     #[derive(Debug)]

@@ -137,7 +137,11 @@ impl TimeWindow {
     /// Now, as precisely as the buckets need it.
     #[inline]
     pub(crate) fn now(&self, clock: &Clock) -> Instant {
-        if self.coarse { clock.coarse() } else { clock.now() }
+        if self.coarse {
+            clock.coarse()
+        } else {
+            clock.now()
+        }
     }
 
     /// Counts one call that ended `now` in `generation`.
@@ -162,12 +166,7 @@ impl TimeWindow {
                 break self.replace(cell, class, tag);
             }
             // Released, so that whoever sums this call also sees the epoch it was counted in.
-            match cell.compare_exchange_weak(
-                seen,
-                seen + 1,
-                Ordering::Release,
-                Ordering::Relaxed,
-            ) {
+            match cell.compare_exchange_weak(seen, seen + 1, Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => break count_of(seen),
                 Err(now_there) => seen = now_there,
             }
@@ -267,7 +266,9 @@ impl TimeWindow {
                 if count == 0 {
                     continue;
                 }
-                let old = self.cell(0, class, tag).swap(pack(tag, count), Ordering::Release);
+                let old = self
+                    .cell(0, class, tag)
+                    .swap(pack(tag, count), Ordering::Release);
                 let retired = &mut ledger.retired[class as usize];
                 *retired = retired.wrapping_add(count_of(old)).wrapping_sub(count);
                 if class != Class::Ok {
@@ -319,7 +320,11 @@ impl TimeWindow {
     fn epoch_moved(&self, now: Instant, anchor: u64) -> u64 {
         let since = now.as_nanos().wrapping_sub(anchor);
         // A clock before the anchor (it wraps to the upper half) has stepped back.
-        let epoch = if since > u64::MAX / 2 { 1 } else { since / self.width + 1 };
+        let epoch = if since > u64::MAX / 2 {
+            1
+        } else {
+            since / self.width + 1
+        };
         self.epoch.fetch_max(epoch, Ordering::AcqRel).max(epoch)
     }
 
@@ -331,7 +336,10 @@ impl TimeWindow {
 
     #[inline]
     fn cell(&self, stripe: usize, class: Class, tag: u64) -> &AtomicU64 {
-        #[expect(clippy::cast_possible_truncation, reason = "the mask keeps the low bits only")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the mask keeps the low bits only"
+        )]
         let slot = tag as usize & (self.slots - 1);
         self.word(stripe, class as usize * self.slots + slot)
     }
@@ -377,7 +385,13 @@ impl TimeWindow {
 
     /// The total remembered for the epoch of `tag`; zero if there is none.
     fn noted_total(&self, stripe: usize, tag: u64) -> u64 {
-        let word = self.word(stripe, CLASSES.len() * self.slots).load(Ordering::Relaxed);
-        if tag_of(word) == tag & TAG_MASK { count_of(word) } else { 0 }
+        let word = self
+            .word(stripe, CLASSES.len() * self.slots)
+            .load(Ordering::Relaxed);
+        if tag_of(word) == tag & TAG_MASK {
+            count_of(word)
+        } else {
+            0
+        }
     }
 }

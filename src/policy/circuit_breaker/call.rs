@@ -158,7 +158,8 @@ where
             };
             // A panic while the future is made is a failure of the call.
             let future = Making::new(machine, ticket).make(operation);
-            this.call.set(Some(Observed::new(machine, ticket, classifier, future)));
+            this.call
+                .set(Some(Observed::new(machine, ticket, classifier, future)));
         }
         match this.call.as_pin_mut() {
             Some(call) => match call.poll(cx) {

@@ -440,7 +440,11 @@ impl CircuitBreakerConfig {
         let rate = checked_rate("slow_call_rate", self.slow_call_rate)?;
         if rate.is_some() && self.slow_call_limit.is_none() {
             let together = "used together with slow_call_limit";
-            return Err(ConfigError::new("slow_call_rate", rate_text(rate), together));
+            return Err(ConfigError::new(
+                "slow_call_rate",
+                rate_text(rate),
+                together,
+            ));
         }
         Ok(Slow {
             limit: self.slow_call_limit,
@@ -468,7 +472,9 @@ fn checked_time(span: Duration, buckets: u32) -> Result<TimeShape, ConfigError> 
         return Err(ConfigError::new(
             "window.time",
             format_args!("{span:?}"),
-            format!("from 10ms to 24h, and a whole number of milliseconds for each of {buckets} buckets"),
+            format!(
+                "from 10ms to 24h, and a whole number of milliseconds for each of {buckets} buckets"
+            ),
         ));
     }
     Ok(TimeShape {
@@ -564,7 +570,11 @@ mod text {
     pub(super) struct Window {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         count: Option<u32>,
-        #[serde(default, skip_serializing_if = "Option::is_none", with = "duration_text::option")]
+        #[serde(
+            default,
+            skip_serializing_if = "Option::is_none",
+            with = "duration_text::option"
+        )]
         time: Option<Duration>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         buckets: Option<u32>,
@@ -575,11 +585,21 @@ mod text {
 
         fn try_from(text: Window) -> Result<Self, Self::Error> {
             match text {
-                Window { count: None, time: None, buckets: None } => Ok(Self::none()),
-                Window { count: Some(calls), time: None, buckets: None } => Ok(Self::count(calls)),
-                Window { count: None, time: Some(span), buckets } => {
-                    Ok(Self::time(span, buckets.unwrap_or(10)))
-                }
+                Window {
+                    count: None,
+                    time: None,
+                    buckets: None,
+                } => Ok(Self::none()),
+                Window {
+                    count: Some(calls),
+                    time: None,
+                    buckets: None,
+                } => Ok(Self::count(calls)),
+                Window {
+                    count: None,
+                    time: Some(span),
+                    buckets,
+                } => Ok(Self::time(span, buckets.unwrap_or(10))),
                 _ => Err("window: either `count`, or `time` with `buckets`, or neither"),
             }
         }
@@ -592,7 +612,11 @@ mod text {
                 WindowKind::Count(calls) => (Some(calls), None, None),
                 WindowKind::Time { span, buckets } => (None, Some(span), Some(buckets)),
             };
-            Self { count, time, buckets }
+            Self {
+                count,
+                time,
+                buckets,
+            }
         }
     }
 
@@ -624,7 +648,10 @@ mod text {
         use crate::kernel::ratio::Ratio;
         use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-        #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature of serde's `with`")]
+        #[expect(
+            clippy::trivially_copy_pass_by_ref,
+            reason = "the signature of serde's `with`"
+        )]
         pub(in super::super) fn serialize<S: Serializer>(
             share: &f64,
             to: S,

@@ -2,11 +2,12 @@
 
 use super::config::{CircuitBreakerConfig, Rules, Shape};
 use super::event::{CircuitBreakerEvent, EventKind, PackedFacts, Reason, State, Trip};
-use super::machine::{Cause, Machine, Refused, Ticket, Tidings};
+use super::machine::{Cause, Machine, Refused, Ticket};
 use super::probes::{Bar, Judgement, Probes};
 use super::word::{Flags, Word};
 use crate::kernel::config::ConfigError;
 use crate::kernel::instant::Instant;
+use crate::kernel::outcome::Tidings;
 use crate::kernel::ratio::Ratio;
 use crate::kernel::rejection::RejectionKind;
 use crate::kernel::rng::Rolls;
@@ -62,7 +63,7 @@ pub(super) struct Control {
 /// Holds a user's error until it may be dropped.
 pub(super) enum Trash {
     Replaced { _cause: Arc<Cause> },
-    Unused { _cause: Cause },
+    Unused { _tidings: Tidings },
     Trip { _trip: Trip },
 }
 
@@ -103,22 +104,26 @@ impl Control {
         Flags {
             clocked: self.rules.slow.limit.is_some() || self.rules.durations,
             totals: self.rules.totals,
-            locked: matches!(self.rules.window, Shape::Count(_)) || self.rules.consecutive.is_some(),
+            locked: matches!(self.rules.window, Shape::Count(_))
+                || self.rules.consecutive.is_some(),
             window: self.window,
         }
     }
 
-    fn tripped_by(&self, counts: Counts) -> Option<Reason> {
+    fn tripped_by(&self, counts: &Counts) -> Option<Reason> {
         let rules = &self.rules;
         let reached = |rate: Option<Ratio>, bad| {
             counts.recorded >= u64::from(rules.minimum)
                 && rate.is_some_and(|rate| rate.is_reached_by(bad, counts.recorded))
         };
         if reached(rules.failure_rate, counts.failed) {
-            Some(Reason::FailureRate(counts))
+            Some(Reason::FailureRate(*counts))
         } else if reached(rules.slow.rate, counts.slow) {
-            Some(Reason::SlowRate(counts))
-        } else if rules.consecutive.is_some_and(|limit| self.consecutive >= limit) {
+            Some(Reason::SlowRate(*counts))
+        } else if rules
+            .consecutive
+            .is_some_and(|limit| self.consecutive >= limit)
+        {
             Some(Reason::Consecutive(self.consecutive))
         } else {
             None
@@ -178,26 +183,43 @@ impl Locked<'_> {
     fn publish(&self, state: State, generation: u64) {
         let control = &self.control;
         let word = Word::new(state, generation, control.is_clear(), control.flags());
-        self.machine.front.word.store(word.bits(), Ordering::Release);
+        self.machine
+            .front
+            .word
+            .store(word.bits(), Ordering::Release);
     }
 
     /// Publishes what changed besides state and generation.
     pub(super) fn refresh(&self) {
         let word = self.word();
         let control = &self.control;
-        let fresh = Word::new(word.state(), word.generation(), control.is_clear(), control.flags());
+        let fresh = Word::new(
+            word.state(),
+            word.generation(),
+            control.is_clear(),
+            control.flags(),
+        );
         if fresh != word {
-            self.machine.front.word.store(fresh.bits(), Ordering::Release);
+            self.machine
+                .front
+                .word
+                .store(fresh.bits(), Ordering::Release);
         }
     }
 
     /// What the window in use counts.
     pub(super) fn counts(&self) -> Counts {
         match self.machine.windows.get(self.control.window) {
-            Some(window) => {
-                window.sum(self.word().generation(), window.now(&self.machine.clock))
-            }
-            None => self.control.ring.counts(),
+            Some(window) => window.sum(self.word().generation(), window.now(&self.machine.clock)),
+            None => *self.control.ring.counts(),
+        }
+    }
+
+    /// Why the circuit should open now, if it should.
+    fn verdict(&self) -> Option<Reason> {
+        match self.control.rules.window {
+            Shape::Time(_) => self.control.tripped_by(&self.counts()),
+            Shape::Count(_) | Shape::None => self.control.tripped_by(self.control.ring.counts()),
         }
     }
 
@@ -263,10 +285,14 @@ impl Locked<'_> {
         control.ring.record(class);
         if control.rules.consecutive.is_some() {
             let is_failed = class.is_failed();
-            control.consecutive = if is_failed { control.consecutive.saturating_add(1) } else { 0 };
+            control.consecutive = if is_failed {
+                control.consecutive.saturating_add(1)
+            } else {
+                0
+            };
         }
         let is_judged = class != Class::Ok || !control.rules.failures_only;
-        let reason = if is_judged { self.control.tripped_by(self.counts()) } else { None };
+        let reason = if is_judged { self.verdict() } else { None };
         match (reason, word.state()) {
             (Some(reason), State::Closed) => self.trip(reason, tidings),
             (reason, State::MetricsOnly) if is_judged => {
@@ -328,7 +354,7 @@ impl Locked<'_> {
             at: now,
             reason,
             counts: self.counts(),
-            cause: tidings.cause.clone(),
+            cause: tidings.cause().cloned(),
         };
         if let Some(before) = self.control.last_trip.replace(trip) {
             self.control.trash.push(Trash::Trip { _trip: before });
@@ -340,13 +366,17 @@ impl Locked<'_> {
     pub(super) fn open(&mut self, now: Instant, reason: Reason, tidings: Tidings) {
         let control = &mut *self.control;
         control.opens = control.opens.saturating_add(1);
-        let hint = tidings.hint.filter(|hint| !hint.is_zero());
+        let hint = tidings.hint().filter(|hint| !hint.is_zero());
         control.wait = match hint {
             Some(hint) => hint.min(control.rules.max_hint),
-            None => control.rules.wait.wait(control.opens, control.wait, &mut control.rolls),
+            None => control
+                .rules
+                .wait
+                .wait(control.opens, control.wait, &mut control.rolls),
         };
         let wait = control.wait;
-        self.open_until(now + wait, reason, tidings.cause);
+        self.open_until(now + wait, reason, tidings.cause().cloned());
+        self.bin(tidings);
         self.enter(State::Open, now, reason, Some(wait));
     }
 
@@ -373,7 +403,13 @@ impl Locked<'_> {
     }
 
     /// Begins a new generation in `to`, with empty windows if it records.
-    pub(super) fn enter(&mut self, to: State, now: Instant, reason: Reason, wait: Option<Duration>) {
+    pub(super) fn enter(
+        &mut self,
+        to: State,
+        now: Instant,
+        reason: Reason,
+        wait: Option<Duration>,
+    ) {
         let word = self.word();
         let from = word.state();
         let control = &mut *self.control;
@@ -382,7 +418,15 @@ impl Locked<'_> {
         control.crossed = false;
         self.publish(to, word.generation() + 1);
         if from != to {
-            self.control.note(now, EventKind::StateChanged { from, to, reason, wait });
+            self.control.note(
+                now,
+                EventKind::StateChanged {
+                    from,
+                    to,
+                    reason,
+                    wait,
+                },
+            );
         }
     }
 
@@ -422,7 +466,8 @@ impl Locked<'_> {
             Shape::None | Shape::Count(_) => 0,
         };
         let control = &mut *self.control;
-        let is_first = control.seq == 0 && control.window == 0 && control.ring.counts().recorded == 0;
+        let is_first =
+            control.seq == 0 && control.window == 0 && control.ring.counts().recorded == 0;
         let is_new_shape = is_first || rules.window != control.rules.window;
         if rules.seed != control.rules.seed {
             control.rolls = rules.seed.map_or_else(Rolls::random, Rolls::seeded);
@@ -438,7 +483,9 @@ impl Locked<'_> {
                 Shape::None | Shape::Time(_) => 0,
             });
         }
-        self.machine.front.take(&self.control.rules, &self.machine.clock);
+        self.machine
+            .front
+            .take(&self.control.rules, &self.machine.clock);
         if self.control.rules.durations {
             self.machine.durations.get_or_init(Box::default);
         }
@@ -469,8 +516,8 @@ impl Locked<'_> {
     }
 
     fn bin(&mut self, tidings: Tidings) {
-        if let Some(cause) = tidings.cause {
-            self.control.trash.push(Trash::Unused { _cause: cause });
+        if !tidings.is_empty() {
+            self.control.trash.push(Trash::Unused { _tidings: tidings });
         }
     }
 }

@@ -209,8 +209,14 @@ impl PackedFacts {
         let bad = (self.0 & NUMBER_MAX) as u32;
         let recorded = (self.0 >> NUMBER_BITS & NUMBER_MAX) as u32;
         match self.0 >> (2 * NUMBER_BITS) & 0b111 {
-            1 => Facts::FailureRate { failed: bad, recorded },
-            2 => Facts::SlowRate { slow: bad, recorded },
+            1 => Facts::FailureRate {
+                failed: bad,
+                recorded,
+            },
+            2 => Facts::SlowRate {
+                slow: bad,
+                recorded,
+            },
             3 => Facts::Consecutive { failures: bad },
             4 => Facts::Probes { bad, recorded },
             _ => Facts::None,

@@ -4,7 +4,7 @@ use super::call::{AsIs, Call, Wrapped};
 use super::config::CircuitBreakerConfig;
 use super::control::Mode;
 use super::event::{CircuitBreakerEvent, EventKind, Reason, State, Trip};
-use super::machine::{Machine, POLICY, Tidings};
+use super::machine::{Machine, POLICY};
 use super::permit::{OwnedPermit, Permit};
 use super::snapshot::CircuitBreakerSnapshot;
 use super::totals::Totals;
@@ -14,7 +14,7 @@ use crate::kernel::event::Subscriber;
 use crate::kernel::histogram::LatencySnapshot;
 use crate::kernel::managed::{Isolation, Managed, ManagedSnapshot};
 use crate::kernel::name::Name;
-use crate::kernel::outcome::{AnyError, Classifier, DefaultClassifier};
+use crate::kernel::outcome::{AnyError, Classifier, DefaultClassifier, Tidings};
 use crate::kernel::rejection::{Error, PolicyError, Rejection};
 use std::any::Any;
 use std::fmt;
@@ -77,7 +77,10 @@ impl CircuitBreaker {
     /// # Errors
     ///
     /// As [`new`](Self::new).
-    #[expect(clippy::needless_pass_by_value, reason = "a configuration is handed over")]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a configuration is handed over"
+    )]
     pub fn with_clock(
         name: impl Into<Name>,
         config: CircuitBreakerConfig,
@@ -172,11 +175,7 @@ impl CircuitBreaker {
     ///
     /// As [`call_blocking`](Self::call_blocking).
     #[expect(clippy::needless_pass_by_value, reason = "as for the async call")]
-    pub fn call_blocking_with<C, T, E, F>(
-        &self,
-        classifier: C,
-        operation: F,
-    ) -> Result<T, Error<E>>
+    pub fn call_blocking_with<C, T, E, F>(&self, classifier: C, operation: F) -> Result<T, Error<E>>
     where
         C: Classifier<T, E>,
         F: FnOnce() -> Result<T, E>,
@@ -358,7 +357,10 @@ impl CircuitBreaker {
     /// # Errors
     ///
     /// A configuration that cannot be, or a 128th shape of time window; the old one stays.
-    #[expect(clippy::needless_pass_by_value, reason = "a configuration is handed over")]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a configuration is handed over"
+    )]
     pub fn reconfigure(&self, config: CircuitBreakerConfig) -> Result<(), ConfigError> {
         self.take_config(&config)
     }
@@ -446,7 +448,11 @@ pub struct TransitionRefused {
 
 impl fmt::Display for TransitionRefused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a circuit cannot be moved from {} to {} by hand", self.from, self.to)
+        write!(
+            f,
+            "a circuit cannot be moved from {} to {} by hand",
+            self.from, self.to
+        )
     }
 }
 

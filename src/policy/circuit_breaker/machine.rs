@@ -15,6 +15,7 @@ use crate::kernel::event::Events;
 use crate::kernel::histogram::LatencyHistogram;
 use crate::kernel::instant::{Instant, saturating_nanos};
 use crate::kernel::name::Name;
+use crate::kernel::outcome::Tidings;
 use crate::kernel::ratio::Ratio;
 use crate::kernel::rejection::{Facts, Rejection, RejectionKind};
 use crate::kernel::stripe::Striped;
@@ -106,13 +107,6 @@ impl Refused {
     }
 }
 
-/// What a bad outcome brings along.
-#[derive(Default)]
-pub(super) struct Tidings {
-    pub(super) hint: Option<Duration>,
-    pub(super) cause: Option<Cause>,
-}
-
 impl Machine {
     pub(super) fn new(
         name: Name,
@@ -124,7 +118,11 @@ impl Machine {
         let machine = Self {
             front: CachePadded::new(Front::new()),
             windows: Windows::new(compact),
-            totals: if compact { Striped::compact() } else { Striped::wide() },
+            totals: if compact {
+                Striped::compact()
+            } else {
+                Striped::wide()
+            },
             cause: Published::empty(),
             durations: OnceLock::new(),
             events: Events::new(),
@@ -183,8 +181,15 @@ impl Machine {
                 State::ForcedOpen => return Err(Refused::plain(RejectionKind::ForcedOpen)),
                 State::Closed | State::Disabled | State::MetricsOnly => {
                     let is_clocked = word.is_clocked();
-                    let started = if is_clocked { self.clock.now().as_nanos() } else { 0 };
-                    return Ok(Ticket { word, mark: started });
+                    let started = if is_clocked {
+                        self.clock.now().as_nanos()
+                    } else {
+                        0
+                    };
+                    return Ok(Ticket {
+                        word,
+                        mark: started,
+                    });
                 }
             }
         }
@@ -232,9 +237,8 @@ impl Machine {
             return;
         }
         if let Some(probe) = ticket.probe() {
-            let record = |locked: &mut Locked<'_>| {
-                locked.record_probe(ticket.word, probe, failed, tidings)
-            };
+            let record =
+                |locked: &mut Locked<'_>| locked.record_probe(ticket.word, probe, failed, tidings);
             match self.locked(record) {
                 Some(class) => self.count_class(class, word),
                 None => self.count(Counter::Late),
@@ -357,11 +361,18 @@ impl Machine {
             RejectionKind::ProbesFull => Counter::RejectedProbesFull,
             _ => Counter::RejectedOpen,
         });
-        let cause = if refused.has_cause { self.cause.read(Arc::clone) } else { None };
-        Rejection::new(POLICY, self.name.clone(), refused.kind)
-            .with_facts(refused.facts)
-            .with_retry_after(refused.retry_after)
-            .with_cause(cause)
+        let cause = if refused.has_cause {
+            self.cause.read(Arc::clone)
+        } else {
+            None
+        };
+        let Refused {
+            kind,
+            retry_after,
+            facts,
+            ..
+        } = *refused;
+        Rejection::assemble(POLICY, self.name.clone(), kind, facts, retry_after, cause)
     }
 
     pub(super) fn count(&self, counter: Counter) {
@@ -398,7 +409,12 @@ impl Machine {
     fn trace(&self, event: &CircuitBreakerEvent) {
         let (name, seq) = (self.name.as_str(), event.seq);
         match &event.kind {
-            EventKind::StateChanged { from, to, reason, wait } => tracing::info!(
+            EventKind::StateChanged {
+                from,
+                to,
+                reason,
+                wait,
+            } => tracing::info!(
                 target: "backstop::policy",
                 name, seq, %from, %to, reason = reason.as_str(), ?wait,
                 "circuit breaker changed state"
@@ -424,7 +440,12 @@ impl Machine {
 
 impl Front {
     fn new() -> Self {
-        let flags = Flags { clocked: false, totals: true, locked: false, window: 0 };
+        let flags = Flags {
+            clocked: false,
+            totals: true,
+            locked: false,
+            window: 0,
+        };
         Self {
             word: AtomicU64::new(Word::new(State::Closed, 1, false, flags).bits()),
             end: AtomicU64::new(0),
@@ -447,11 +468,18 @@ impl Front {
         };
         let limit = rules.slow.limit.map_or(u64::MAX, saturating_nanos);
         self.slow_limit.store(limit, Ordering::Relaxed);
-        self.minimum.store(u64::from(rules.minimum), Ordering::Relaxed);
-        self.failure_rate.store(parts(rules.failure_rate), Ordering::Relaxed);
-        self.slow_rate.store(parts(rules.slow.rate), Ordering::Relaxed);
-        self.failures_only.store(rules.failures_only, Ordering::Relaxed);
-        self.coarse.store(clock.is_coarse_enough_for(rules.wait.base()), Ordering::Relaxed);
+        self.minimum
+            .store(u64::from(rules.minimum), Ordering::Relaxed);
+        self.failure_rate
+            .store(parts(rules.failure_rate), Ordering::Relaxed);
+        self.slow_rate
+            .store(parts(rules.slow.rate), Ordering::Relaxed);
+        self.failures_only
+            .store(rules.failures_only, Ordering::Relaxed);
+        self.coarse.store(
+            clock.is_coarse_enough_for(rules.wait.base()),
+            Ordering::Relaxed,
+        );
         self.dropped.store(rules.dropped.code(), Ordering::Relaxed);
     }
 }

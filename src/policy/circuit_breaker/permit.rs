@@ -1,8 +1,8 @@
 //! Leave to make one call, and the duty to say how it went.
 
 use super::handle::Repr;
-use super::machine::{Machine, Ticket, Tidings};
-use crate::kernel::outcome::{Outcome, Verdict};
+use super::machine::{Machine, Ticket};
+use crate::kernel::outcome::{Outcome, Tidings, Verdict};
 use std::fmt;
 
 /// Leave to make one call. Dropping it without a word drops the call: it counts as
@@ -43,9 +43,12 @@ impl OwnedPermit {
 
 /// Records how a call ended.
 #[inline(always)]
-#[expect(clippy::inline_always, reason = "a success must not carry its verdict through memory")]
+#[expect(
+    clippy::inline_always,
+    reason = "a success must not carry its verdict through memory"
+)]
 pub(super) fn settle(machine: &Machine, ticket: Ticket, verdict: Verdict) {
-    match verdict.outcome {
+    match verdict.outcome() {
         Outcome::Success => machine.succeed(ticket),
         Outcome::Failure => fail(machine, ticket, verdict),
         Outcome::Ignored => machine.ignore(ticket),
@@ -55,8 +58,7 @@ pub(super) fn settle(machine: &Machine, ticket: Ticket, verdict: Verdict) {
 #[cold]
 #[inline(never)]
 fn fail(machine: &Machine, ticket: Ticket, verdict: Verdict) {
-    let Verdict { hint, cause, .. } = verdict;
-    machine.fail(ticket, Tidings { hint, cause });
+    machine.fail(ticket, verdict.into_tidings());
 }
 
 /// Records a call that ended without a word, by a panic of its own or by being dropped.

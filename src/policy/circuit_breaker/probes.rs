@@ -75,7 +75,10 @@ impl Probes {
 
     /// When a probe was sent; `None` if it is not out.
     pub(super) fn since(&self, id: u64) -> Option<Instant> {
-        self.out.iter().find(|out| out.id == id).map(|out| out.since)
+        self.out
+            .iter()
+            .find(|out| out.id == id)
+            .map(|out| out.since)
     }
 
     /// A probe came back. One that is not out any more counts for nothing.
@@ -100,8 +103,10 @@ impl Probes {
         let all = u64::from(bar.probes);
         let missing = all.saturating_sub(self.counts.recorded);
         let reaches = |extra: u64| {
-            bar.failure_rate.is_reached_by(self.counts.failed + extra, all)
-                || (bar.slow_rate).is_some_and(|rate| rate.is_reached_by(self.counts.slow + extra, all))
+            bar.failure_rate
+                .is_reached_by(self.counts.failed + extra, all)
+                || (bar.slow_rate)
+                    .is_some_and(|rate| rate.is_reached_by(self.counts.slow + extra, all))
         };
         if bar.decision == ProbeDecision::All && missing > 0 {
             Judgement::Undecided

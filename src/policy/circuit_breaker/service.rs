@@ -2,8 +2,8 @@
 
 use super::call::{Making, Observed};
 use super::handle::{CircuitBreaker, Repr};
-use super::machine::{Machine, Refused, Ticket, Tidings};
-use crate::kernel::outcome::{Classifier, DefaultClassifier};
+use super::machine::{Machine, Refused, Ticket};
+use crate::kernel::outcome::{Classifier, DefaultClassifier, Tidings};
 use crate::kernel::rejection::{Rejection, RejectionKind};
 use pin_project_lite::pin_project;
 use std::fmt;
@@ -253,6 +253,7 @@ where
 
 impl<F, C> fmt::Debug for CircuitBreakerFuture<F, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CircuitBreakerFuture").finish_non_exhaustive()
+        f.debug_struct("CircuitBreakerFuture")
+            .finish_non_exhaustive()
     }
 }

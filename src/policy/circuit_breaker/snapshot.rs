@@ -30,7 +30,11 @@ pub struct CircuitBreakerSnapshot {
     /// How long an open circuit will stay open. It is frozen while it is stored.
     #[cfg_attr(
         feature = "serde",
-        serde(default, skip_serializing_if = "Option::is_none", with = "duration_text::option")
+        serde(
+            default,
+            skip_serializing_if = "Option::is_none",
+            with = "duration_text::option"
+        )
     )]
     pub remaining: Option<Duration>,
     /// How often it opened in a row.
@@ -79,7 +83,9 @@ fn class(letter: char) -> Result<Class, ConfigError> {
         .iter()
         .find(|(known, _)| *known == letter)
         .map(|(_, class)| *class)
-        .ok_or_else(|| ConfigError::new("window.count", format_args!("{letter:?}"), "one of . F s S"))
+        .ok_or_else(|| {
+            ConfigError::new("window.count", format_args!("{letter:?}"), "one of . F s S")
+        })
 }
 
 impl Machine {
@@ -95,7 +101,11 @@ impl Machine {
             }
             WindowSnapshot::None | WindowSnapshot::Time { .. } => Vec::new(),
         };
-        let Counts { recorded, failed, slow } = snapshot.counts;
+        let Counts {
+            recorded,
+            failed,
+            slow,
+        } = snapshot.counts;
         if failed > recorded || slow > recorded {
             return Err(ConfigError::new(
                 "counts",
@@ -120,13 +130,20 @@ impl Locked<'_> {
             forced_open: self.control.forced_by_hand,
             remaining: (state == State::Open).then(|| self.end().saturating_duration_since(now)),
             opens: self.control.opens,
-            counts: if is_half_open { self.control.probes.counts() } else { self.counts() },
+            counts: if is_half_open {
+                self.control.probes.counts()
+            } else {
+                self.counts()
+            },
             window: self.window_snapshot(),
         }
     }
 
     fn window_snapshot(&self) -> WindowSnapshot {
-        match (self.machine.windows.get(self.window()), self.control.rules.window) {
+        match (
+            self.machine.windows.get(self.window()),
+            self.control.rules.window,
+        ) {
             (Some(window), _) => WindowSnapshot::Time {
                 bucket_ms: u64::try_from(window.shape().width.as_millis()).unwrap_or(u64::MAX),
                 calls: window.buckets(self.word().generation(), window.now(&self.machine.clock)),
@@ -183,7 +200,9 @@ impl Locked<'_> {
         classes: &[Class],
         now: Instant,
     ) {
-        classes.iter().for_each(|class| self.control.ring.record(*class));
+        classes
+            .iter()
+            .for_each(|class| self.control.ring.record(*class));
         if let (Some(window), WindowSnapshot::Time { bucket_ms, calls }) =
             (self.machine.windows.get(self.window()), &snapshot.window)
         {

@@ -38,7 +38,11 @@ impl Windows {
         for _ in 1..number {
             node = &node.get()?.next;
         }
-        if number == 0 { None } else { node.get().map(|node| &node.window) }
+        if number == 0 {
+            None
+        } else {
+            node.get().map(|node| &node.window)
+        }
     }
 
     /// All of them.
@@ -48,11 +52,7 @@ impl Windows {
 
     /// The number of the window of this shape, which is made if there is none yet. Called under
     /// the machine's lock.
-    pub(super) fn of_shape(
-        &self,
-        shape: TimeShape,
-        clock: &Clock,
-    ) -> Result<usize, ConfigError> {
+    pub(super) fn of_shape(&self, shape: TimeShape, clock: &Clock) -> Result<usize, ConfigError> {
         let mut node = &self.first;
         for number in 1..=MOST_WINDOWS {
             // A keyed breaker has one stripe, which is most of its size; its cells are still
