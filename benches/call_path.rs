@@ -15,7 +15,10 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 // A benchmark of the wrong clock would be worth nothing.
-const _: () = assert!(!cfg!(feature = "test-util"), "benchmarks run without `test-util`");
+const _: () = assert!(
+    !cfg!(feature = "test-util"),
+    "benchmarks run without `test-util`"
+);
 
 type Reply = Result<u32, u32>;
 
@@ -26,7 +29,10 @@ trait Call: Sync {
 
 fn poll_once<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
-    match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+    match future
+        .as_mut()
+        .poll(&mut Context::from_waker(Waker::noop()))
+    {
         Poll::Ready(output) => output,
         Poll::Pending => unreachable!("the operation is ready at once"),
     }
@@ -60,8 +66,12 @@ struct Cloned(CircuitBreaker);
 impl Call for Cloned {
     fn call(&self, reply: Reply) -> bool {
         let breaker = self.0.clone();
-        poll_once(async move { breaker.call_with(AnyError, || ready(black_box(reply))).await })
-            .is_ok()
+        poll_once(async move {
+            breaker
+                .call_with(AnyError, || ready(black_box(reply)))
+                .await
+        })
+        .is_ok()
     }
 }
 
@@ -107,7 +117,10 @@ fn open(with_cause: bool) -> CircuitBreaker {
     } else {
         cause
     };
-    breaker.try_acquire().expect("closed at first").record(cause);
+    breaker
+        .try_acquire()
+        .expect("closed at first")
+        .record(cause);
     breaker
 }
 
@@ -165,19 +178,33 @@ fn cases() -> Vec<Case> {
     vec![
         case("bare", || Healthy(Bare)),
         case("fetch_add", || Healthy(FetchAdd(AtomicU64::new(0)))),
-        case("breaker_count_static", || Healthy(Borrowed(leaked(breaker(count()))))),
+        case("breaker_count_static", || {
+            Healthy(Borrowed(leaked(breaker(count()))))
+        }),
         case("breaker_count_static_untotalled", || {
             Healthy(Borrowed(leaked(breaker(count().totals(false)))))
         }),
         case("breaker_count_handle", || Healthy(Cloned(breaker(count())))),
-        case("breaker_time_static", || Healthy(Borrowed(leaked(breaker(time()))))),
-        case("breaker_count_1pct", || OnePercent(Borrowed(leaked(breaker(count()))))),
-        case("breaker_time_1pct", || OnePercent(Borrowed(leaked(breaker(time()))))),
+        case("breaker_time_static", || {
+            Healthy(Borrowed(leaked(breaker(time()))))
+        }),
+        case("breaker_count_1pct", || {
+            OnePercent(Borrowed(leaked(breaker(count()))))
+        }),
+        case("breaker_time_1pct", || {
+            OnePercent(Borrowed(leaked(breaker(time()))))
+        }),
         case("breaker_open_rejection", || {
-            Healthy(Rejected { breaker: open(false), with_cause: false })
+            Healthy(Rejected {
+                breaker: open(false),
+                with_cause: false,
+            })
         }),
         case("breaker_open_rejection_cause", || {
-            Healthy(Rejected { breaker: open(true), with_cause: true })
+            Healthy(Rejected {
+                breaker: open(true),
+                with_cause: true,
+            })
         }),
     ]
 }

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 /// How long to wait before try `n`, counted from 1. A small `Copy` value.
 ///
-/// Jitter is applied first and the cap last, so no wait is ever above the cap; everything
-/// saturates, whatever the number of the try.
+/// Jitter is applied first and the cap last, so no wait is ever above the cap (and jitter works on
+/// a capped wait, so that waits at the cap are still spread); everything saturates, whatever the
+/// number of the try.
 ///
 /// ```
 /// use backstop::kernel::backoff::{Backoff, Jitter};
@@ -136,7 +137,9 @@ impl Backoff {
 
     /// The wait before try `n` (from 1), after `previous` (zero at first).
     pub fn wait(&self, n: u32, previous: Duration, rolls: &mut Rolls) -> Duration {
-        let plain = self.plain(n);
+        // Capped before the jitter as well, or all waits far above the cap would be the cap itself,
+        // and clients that failed together would come back together.
+        let plain = self.plain(n).min(self.cap);
         let jittered = match self.jitter {
             Jitter::None => plain,
             Jitter::Full => scale(plain, rolls.roll()),
@@ -262,6 +265,19 @@ mod tests {
             .jitter(Jitter::Proportional(Ratio::HALF));
         // The roll would lift the wait to 1.5 times; the cap still holds.
         assert_eq!(millis(capped, [1.0]), [150, 300, 300, 300, 300, 300]);
+    }
+
+    #[test]
+    fn waits_at_the_cap_are_still_spread() {
+        let capped = Backoff::exponential(100 * MS)
+            .cap(300 * MS)
+            .jitter(Jitter::Proportional(Ratio::HALF));
+        assert_eq!(
+            millis(capped, [0.0, 0.25, 0.5]),
+            [50, 150, 300, 150, 225, 300]
+        );
+        let full = capped.jitter(Jitter::Full);
+        assert_eq!(millis(full, [0.5]), [50, 100, 150, 150, 150, 150]);
     }
 
     #[test]

@@ -73,7 +73,13 @@ impl Clock {
     /// assert_eq!(clock.now().saturating_duration_since(start), Duration::from_secs(3600));
     /// ```
     pub fn manual() -> ManualClock {
+        Self::manual_with_grain(Duration::ZERO)
+    }
+
+    /// A manual clock whose coarse reading lags as a system's does: it shows multiples of `grain`.
+    pub fn manual_with_grain(grain: Duration) -> ManualClock {
         ManualClock(Arc::new(Manual {
+            grain,
             now: AtomicU64::new(ORIGIN),
             sleepers: Mutex::new(Sleepers::default()),
             advanced: Condvar::new(),
@@ -94,7 +100,7 @@ impl Clock {
         match &self.0 {
             Kind::System => system::coarse(),
             Kind::Tokio => tokio_now(),
-            Kind::Manual(manual) => manual.now(),
+            Kind::Manual(manual) => manual.coarse(),
         }
     }
 
@@ -102,7 +108,8 @@ impl Clock {
     pub fn grain(&self) -> Duration {
         match &self.0 {
             Kind::System => system::grain(),
-            Kind::Tokio | Kind::Manual(_) => Duration::ZERO,
+            Kind::Tokio => Duration::ZERO,
+            Kind::Manual(manual) => manual.grain,
         }
     }
 
@@ -281,6 +288,7 @@ fn tokio_sleep(left: Duration) -> Result<tokio::time::Sleep, NoRuntime> {
 pub struct ManualClock(Arc<Manual>);
 
 struct Manual {
+    grain: Duration,
     now: AtomicU64,
     sleepers: Mutex<Sleepers>,
     advanced: Condvar,
@@ -335,6 +343,12 @@ impl fmt::Debug for ManualClock {
 impl Manual {
     fn now(&self) -> Instant {
         Instant::from_nanos(self.now.load(Ordering::Acquire))
+    }
+
+    fn coarse(&self) -> Instant {
+        let now = self.now().as_nanos();
+        let into_grain = now.checked_rem(saturating_nanos(self.grain)).unwrap_or(0);
+        Instant::from_nanos(now - into_grain)
     }
 
     fn change(&self, to: impl Fn(u64) -> u64) {

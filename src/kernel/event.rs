@@ -125,6 +125,7 @@ impl<E: Clone> Events<E> {
         let mut aftermath = Aftermath {
             wakers: Vec::new(),
             displaced: Vec::new(),
+            queues: Vec::new(),
         };
         if self.listeners.load(Ordering::Relaxed) == 0 {
             return aftermath;
@@ -142,6 +143,10 @@ impl<E: Clone> Events<E> {
                 inbox.events.push_back(event.clone());
             }
             aftermath.wakers.extend(inbox.waker.take());
+            drop(inbox);
+            // If the subscriber went meanwhile, this is the last reference, and its drop runs code
+            // that is not ours.
+            aftermath.queues.push(queue);
             true
         });
         aftermath
@@ -155,6 +160,7 @@ impl<E> Drop for Events<E> {
             let mut inbox = queue.inbox.lock();
             inbox.closed = true;
             wakers.extend(inbox.waker.take());
+            drop(inbox);
         }
         wake_all(wakers);
     }
@@ -174,12 +180,13 @@ impl<E> fmt::Debug for Events<E> {
 pub(crate) struct Aftermath<E> {
     wakers: Vec<Waker>,
     displaced: Vec<E>,
+    queues: Vec<Arc<Queue<E>>>,
 }
 
 impl<E> Aftermath<E> {
     pub(crate) fn run(self) {
         wake_all(self.wakers);
-        drop(self.displaced);
+        drop((self.displaced, self.queues));
     }
 }
 

@@ -39,6 +39,8 @@ pub(crate) mod sealed {
 ///   permit out.
 /// * When nothing can go, a new key shares one *overflow* entry, and is counted.
 ///
+/// A key's `Hash` and `Eq` must not use the set itself; what makes the entries may.
+///
 /// Clones share the set.
 pub struct Keyed<K, V: Entry> {
     shared: Arc<Shared<K, V>>,

@@ -11,6 +11,9 @@
 //! | [`name`], [`managed`], [`keyed`] | how policies are named, administered, and held per key |
 //! | [`histogram`] | latencies recorded with one relaxed add |
 //! | [`window`] | what a window of outcomes counts |
+//!
+//! Rooms import along `config, instant, name, sync < clock, ratio, rejection, rng, stripe < backoff,
+//! histogram, outcome < event, window < managed < keyed`.
 
 pub mod backoff;
 pub mod clock;

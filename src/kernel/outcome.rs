@@ -1,6 +1,6 @@
 //! What a finished call means.
 
-use crate::kernel::rejection::PolicyError;
+use crate::kernel::rejection::{PolicyError, RejectionKind};
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
@@ -163,6 +163,16 @@ impl<T, E: PolicyError> Classifier<T, E> for DefaultClassifier {
                 Some(rejection) => rejection.kind().counts_as().into(),
                 None => Verdict::failure(),
             },
+        }
+    }
+}
+
+impl RejectionKind {
+    /// What an outer policy's default classifier counts it as.
+    pub const fn counts_as(self) -> Outcome {
+        match self {
+            Self::TimedOut => Outcome::Failure,
+            _ => Outcome::Ignored,
         }
     }
 }

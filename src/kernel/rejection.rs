@@ -5,7 +5,6 @@
 //! `Box<dyn Error + Send + Sync>`, [`Error<E>`], `anyhow::Error` (feature `anyhow`), or your own.
 
 use crate::kernel::name::Name;
-use crate::kernel::outcome::Outcome;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,14 +34,6 @@ pub enum RejectionKind {
 }
 
 impl RejectionKind {
-    /// What an outer policy's default classifier counts it as.
-    pub const fn counts_as(self) -> Outcome {
-        match self {
-            Self::TimedOut => Outcome::Failure,
-            _ => Outcome::Ignored,
-        }
-    }
-
     /// In `snake_case`, as in metric labels.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -21,7 +21,29 @@ mod imp {
     use shuttle::sync as checker;
 
     use checker::MutexGuard;
-    pub(crate) use checker::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
+    #[cfg(backstop_shuttle)]
+    pub(crate) use checker::atomic::fence;
+    pub(crate) use checker::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+
+    #[cfg(backstop_loom)]
+    loom::thread_local! {
+        static LEAVES_FENCES_OUT: std::cell::Cell<bool> = std::cell::Cell::new(false);
+    }
+
+    /// The checker's fence, unless this thread leaves fences out.
+    #[cfg(backstop_loom)]
+    pub(crate) fn fence(order: Ordering) {
+        if !LEAVES_FENCES_OUT.with(std::cell::Cell::get) {
+            checker::atomic::fence(order);
+        }
+    }
+
+    /// From here on this thread runs the code as if it had no fences: a model that still passes
+    /// does not test them.
+    #[cfg(all(test, backstop_loom))]
+    pub(crate) fn leave_fences_out() {
+        LEAVES_FENCES_OUT.with(|leaves_out| leaves_out.set(true));
+    }
 
     /// The checker's mutex with `parking_lot`'s signature.
     #[derive(Debug)]

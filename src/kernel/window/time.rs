@@ -395,3 +395,6 @@ impl TimeWindow {
         }
     }
 }
+
+#[cfg(all(test, backstop_loom))]
+mod loom_tests;

@@ -166,7 +166,7 @@ impl Machine {
                         word = again;
                         continue;
                     }
-                    let now = self.now_for_open();
+                    let now = self.now_for_open(end);
                     if now < end {
                         return Err(Refused {
                             kind: RejectionKind::Open,
@@ -197,19 +197,24 @@ impl Machine {
 
     /// Whether a call would be rejected now without asking further: open and not due, or forced.
     pub(super) fn is_shut(&self) -> bool {
+        let end = || Instant::from_nanos(self.front.end.load(Ordering::Acquire));
         match self.word().state() {
-            State::Open => self.now_for_open().as_nanos() < self.front.end.load(Ordering::Acquire),
+            State::Open => self.now_for_open(end()) < end(),
             State::ForcedOpen => true,
             _ => false,
         }
     }
 
-    fn now_for_open(&self) -> Instant {
+    /// Now, for comparing with the end of the open state. Within a grain of it the coarse reading
+    /// would not do: a caller who waited for exactly `retry_after` would be told to wait again.
+    fn now_for_open(&self, end: Instant) -> Instant {
         if self.front.coarse.load(Ordering::Relaxed) {
-            self.clock.coarse()
-        } else {
-            self.clock.now()
+            let now = self.clock.coarse();
+            if now + self.clock.grain() < end {
+                return now;
+            }
         }
+        self.clock.now()
     }
 
     /// A call succeeded. On the healthy path of a count window: one load, and one add if totals

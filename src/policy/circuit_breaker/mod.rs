@@ -2,6 +2,8 @@
 
 mod call;
 mod config;
+#[cfg(feature = "serde")]
+mod config_text;
 mod control;
 mod event;
 mod handle;

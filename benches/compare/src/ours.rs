@@ -1,0 +1,78 @@
+//! backstop's rows: by a handle of each kind, and through tower, with each kind of window.
+
+use backstop::policy::circuit_breaker::Window as Kept;
+use backstop::policy::errors::WrapErrorsLayer;
+use backstop::{CircuitBreaker, CircuitBreakerConfig, CircuitBreakerLayer, Error};
+use tower::Layer;
+
+use crate::call::{Backend, Fault, Peer, Seen, Tower, at_once, backend};
+use crate::peers::{CALLS, MINIMUM, OPEN_WAIT, RATE};
+use crate::suite::{Row, Suite, Window};
+
+/// Rows that a peer's row is set against: all share an `Arc`, as the peers do.
+pub(crate) const CLONED: &str = "backstop-cloned";
+pub(crate) const TIME: &str = "backstop-cloned-time";
+pub(crate) const TOWER: &str = "backstop-cloned-tower";
+pub(crate) const TOWER_TIME: &str = "backstop-cloned-tower-time";
+
+impl From<Error<Fault>> for Seen {
+    fn from(error: Error<Fault>) -> Self {
+        match error {
+            Error::Rejected(_) => Seen::Rejected,
+            Error::Inner(fault) => fault.into(),
+        }
+    }
+}
+
+#[derive(Clone)]
+struct Handle(CircuitBreaker);
+
+impl Peer for Handle {
+    fn call(&mut self, fail: bool) -> Seen {
+        at_once(self.0.call(|| backend(fail)))
+    }
+}
+
+fn config(window: Kept) -> CircuitBreakerConfig {
+    CircuitBreakerConfig::default()
+        .window(window)
+        .failure_rate(RATE)
+        .minimum_calls(MINIMUM)
+        .open_wait(OPEN_WAIT, 1.0, OPEN_WAIT)
+        .open_wait_jitter(0.0)
+}
+
+fn breaker(config: CircuitBreakerConfig) -> CircuitBreaker {
+    CircuitBreaker::new("compare", config).expect("a valid configuration")
+}
+
+/// Leaked where a service has a `static`: a benchmark makes a new one for each scenario.
+fn fixed(config: CircuitBreakerConfig) -> CircuitBreaker {
+    CircuitBreaker::from(&*Box::leak(Box::new(breaker(config))))
+}
+
+fn tower(breaker: CircuitBreaker) -> impl Peer {
+    Tower(CircuitBreakerLayer::new(breaker).layer(WrapErrorsLayer::new().layer(Backend)))
+}
+
+pub(crate) fn rows(suite: &mut Suite<'_>) {
+    let count = Kept::count(CALLS as u32);
+    let time = Kept::time(suite.plan.window, 10);
+    let counted = |name| Row::new(name, Window::Calls);
+    let timed = |name| Row::new(name, Window::Span);
+
+    suite.row(counted("backstop-static"), || Handle(fixed(config(count))));
+    suite.row(counted("backstop-static-no-totals"), || {
+        Handle(fixed(config(count).totals(false)))
+    });
+    suite.row(counted(CLONED), || Handle(breaker(config(count))));
+    suite.row(counted("backstop-static-tower"), || {
+        tower(fixed(config(count)))
+    });
+    suite.row(counted(TOWER), || tower(breaker(config(count))));
+    suite.row(timed("backstop-static-time"), || {
+        Handle(fixed(config(time)))
+    });
+    suite.row(timed(TIME), || Handle(breaker(config(time))));
+    suite.row(timed(TOWER_TIME), || tower(breaker(config(time))));
+}

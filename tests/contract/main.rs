@@ -1,0 +1,11 @@
+//! Tower's contract, held by every service from one table.
+//!
+//! * `table.rs`: the services. A new policy is one line there.
+//! * `laws.rs`: the laws, each a function over a row of the table.
+//! * `cb11.rs`: what the circuit breaker's service promises beyond them.
+
+mod cb11;
+mod laws;
+mod mock;
+mod row;
+mod table;

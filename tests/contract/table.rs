@@ -1,0 +1,127 @@
+//! The table of services.
+
+use crate::laws;
+use crate::mock::{Failed, Request};
+use crate::row::{Ledger, Row, Subject};
+use backstop::chaos::fault::{FaultCounts, FaultInjector, FaultLayer};
+use backstop::kernel::clock::Clock;
+use backstop::policy::circuit_breaker::{CircuitBreakerService, State};
+#[cfg(feature = "http")]
+use backstop::policy::errors::RejectionResponseLayer;
+use backstop::policy::errors::WrapErrorsLayer;
+use backstop::{CircuitBreaker, CircuitBreakerConfig, CircuitBreakerLayer, Error};
+use tower::Layer;
+
+/// Makes a test of each law for each service.
+macro_rules! table {
+    ($($(#[$attribute:meta])* $service:ident: $row:expr;)*) => {$(
+        $(#[$attribute])*
+        fn $service() -> Row<impl Subject> {
+            $row
+        }
+
+        $(#[$attribute])*
+        mod $service {
+            crate::table::laws_of!($service:
+                a_call_ends_as_the_inner_one,
+                a_call_can_be_dropped_at_any_poll,
+                calls_interleave,
+                a_clone_is_polled_itself,
+                readiness_is_kept,
+                an_inner_service_that_is_not_ready_is_waited_for,
+                an_inner_service_that_fails_in_poll_ready_is_heard,
+                a_panic_within_leaks_nothing,
+                a_rejection_is_an_outcome_of_call,
+                an_idle_ready_clone_holds_no_capacity,
+                counters_are_exact_after_a_bad_day,
+            );
+        }
+    )*};
+}
+
+macro_rules! laws_of {
+    ($service:ident: $($law:ident,)*) => {$(
+        #[test]
+        fn $law() {
+            super::laws::$law(&super::$service());
+        }
+    )*};
+}
+pub(crate) use laws_of;
+
+table! {
+    circuit_breaker: breaker(&closed());
+    circuit_breaker_half_open: breaker(&half_open(64)).capacity(|ledger| 64 - recorded(ledger));
+    wrap_errors: Row::new(|mock| WrapErrorsLayer::new().layer(mock));
+    #[cfg(feature = "http")]
+    rejection_response: Row::new(|mock| RejectionResponseLayer::new().layer(mock));
+    fault_without_faults: quiet_fault();
+    stack: several();
+}
+
+/// A closed circuit that no test opens.
+fn closed() -> CircuitBreaker {
+    let config = CircuitBreakerConfig::default()
+        .failure_rate(1.0)
+        .minimum_calls(100);
+    CircuitBreaker::with_clock("closed", config, Clock::manual()).expect("a valid configuration")
+}
+
+/// A half-open circuit that decides nothing before `probes` are in.
+fn half_open(probes: u32) -> CircuitBreaker {
+    let config = CircuitBreakerConfig::default().probes(probes);
+    let breaker = CircuitBreaker::with_clock("half_open", config, Clock::manual())
+        .expect("a valid configuration");
+    for state in [State::Open, State::HalfOpen] {
+        breaker.transition_to(state).expect("allowed by hand");
+    }
+    breaker
+}
+
+fn breaker(breaker: &CircuitBreaker) -> Row<CircuitBreakerService<crate::mock::Mock>> {
+    let checked = breaker.clone();
+    let refusing = closed();
+    refusing.force_open();
+    let layer = CircuitBreakerLayer::new(breaker.clone());
+    let refusing = CircuitBreakerLayer::new(refusing);
+    Row::new(move |mock| layer.layer(mock))
+        .refusing(move |mock| refusing.layer(mock))
+        .check(move |ledger| check_breaker(&checked, ledger))
+}
+
+/// The probes that are in.
+fn recorded(ledger: &Ledger) -> usize {
+    let recorded = ledger.succeeded + ledger.failed + ledger.panicked + ledger.unready;
+    usize::try_from(recorded).expect("a handful")
+}
+
+fn check_breaker(breaker: &CircuitBreaker, ledger: &Ledger) {
+    let totals = breaker.totals();
+    let failed = ledger.failed + ledger.panicked + ledger.unready;
+    assert_eq!(totals.success, ledger.succeeded, "{ledger:?}");
+    assert_eq!(totals.failure, failed, "{ledger:?}");
+    assert_eq!(totals.ignored, ledger.rejected_within, "{ledger:?}");
+    assert_eq!(totals.dropped, ledger.dropped, "{ledger:?}");
+    assert_eq!(totals.rejected(), ledger.rejected, "{ledger:?}");
+    assert_eq!(totals.late, 0, "{ledger:?}");
+}
+
+fn quiet_fault() -> Row<impl Subject> {
+    let injector = FaultInjector::with_clock(7, Clock::manual());
+    let layer = FaultLayer::new(injector.clone(), |_: &Request| Error::Inner(Failed));
+    Row::new(move |mock| layer.layer(mock)).check(move |_| {
+        assert_eq!(injector.counts(), FaultCounts::default());
+    })
+}
+
+/// Several around each other keep the contract too.
+fn several() -> Row<impl Subject> {
+    let breaker = closed();
+    let faults = FaultInjector::with_clock(7, Clock::manual());
+    let layer = tower::ServiceBuilder::new()
+        .layer(CircuitBreakerLayer::new(breaker.clone()))
+        .layer(FaultLayer::new(faults, |_: &Request| Error::Inner(Failed)))
+        .layer(CircuitBreakerLayer::new(closed()))
+        .into_inner();
+    Row::new(move |mock| layer.layer(mock)).check(move |ledger| check_breaker(&breaker, ledger))
+}

@@ -1,0 +1,10 @@
+//! Integration tests: the public API as users meet it.
+
+mod breaker_calls;
+mod breaker_control;
+mod breaker_states;
+mod breaker_windows;
+#[cfg(feature = "serde")]
+mod config_text;
+mod keyed;
+mod rig;
