@@ -1,5 +1,54 @@
-//! backstop
+//! Parts that a service needs to survive its own failures and those of what it calls.
+//!
+//! Failures will happen, so recover fast: availability is MTBF / (MTBF + MTTR). The crate follows
+//! one loop, *isolate, detect, recover, prove*; what is here today isolates calls and proves it.
+//!
+//! | wing | holds |
+//! |---|---|
+//! | [`policy`] | what wraps a call: the [circuit breaker](policy::circuit_breaker), layers that [fit errors](policy::errors) |
+//! | [`chaos`] | faults put around a call on purpose |
+//! | [`observe`] | metrics on request |
+//! | [`kernel`] | what they stand on: time, outcomes, rejections, windows, events |
+//!
+//! # A client behind a breaker
+//!
+//! ```
+//! # use tower::{BoxError, Service, ServiceBuilder, ServiceExt, service_fn};
+//! use backstop::{CircuitBreaker, CircuitBreakerConfig, CircuitBreakerLayer};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), BoxError> {
+//! # let client = service_fn(|_request: &'static str| async { Ok::<_, BoxError>(200_u16) });
+//! let breaker = CircuitBreaker::new("payments", CircuitBreakerConfig::default())?;
+//! let mut client = ServiceBuilder::new()
+//!     .layer(CircuitBreakerLayer::new(breaker.clone()))
+//!     .service(client);
+//! # assert_eq!(client.ready().await?.call("GET /").await?, 200);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Without tower it is `breaker.call(|| client.get(url)).await`, and `call_blocking` without a
+//! runtime.
+//!
+//! # Features
+//!
+//! | feature | adds |
+//! |---|---|
+//! | `serde` | configurations and snapshots as text: `"30s"`, `"50%"` |
+//! | `http` | a layer that turns rejections into HTTP responses (axum) |
+//! | `anyhow` | `anyhow::Error` as the error of a stack |
+//! | `test-util` | tokio's clock as the default one, for tests with paused time; for dev-dependencies only |
+//!
+//! # Foreign types in the public API
+//!
+//! `tower_layer::Layer` and `tower_service::Service` are implemented; with `http`, axum's
+//! `Response` and with `serde` its traits are. Nothing else of a dependency is in a signature.
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    test,
+    allow(clippy::unchecked_time_subtraction, reason = "tests subtract constants")
+)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod chaos;

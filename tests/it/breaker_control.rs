@@ -37,6 +37,19 @@ fn g4a_a_new_configuration_keeps_state_generation_and_counts() {
 }
 
 #[test]
+fn g4a_a_call_under_way_is_not_late_after_the_first_reconfiguration() {
+    for window in [Window::count(100), Window::time(10 * SECOND, 10)] {
+        let rig = Rig::new(config().window(window));
+        let before = rig.breaker.try_acquire().unwrap();
+        rig.breaker
+            .reconfigure(config().window(window).probes(1))
+            .unwrap();
+        before.failure();
+        assert_eq!(rig.counts().failed, 1);
+    }
+}
+
+#[test]
 fn g4a_a_new_shape_of_window_begins_empty() {
     let shapes = [
         Window::count(50),

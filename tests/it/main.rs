@@ -1,5 +1,10 @@
 //! Integration tests: the public API as users meet it.
 
+#![allow(
+    clippy::unchecked_time_subtraction,
+    reason = "tests subtract constants"
+)]
+
 mod breaker_calls;
 mod breaker_control;
 mod breaker_states;

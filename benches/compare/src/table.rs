@@ -136,14 +136,22 @@ fn machine() -> String {
     let cores = available_parallelism().map_or_else(|_| unknown(), |n| n.to_string());
     let system = field("/etc/os-release", "PRETTY_NAME", '=')
         .unwrap_or_else(|| std::env::consts::OS.to_owned());
-    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_else(|_| unknown());
+    let proc =
+        |path| fs::read_to_string(path).map_or_else(|_| unknown(), |text| text.trim().to_owned());
+    let kernel = proc("/proc/sys/kernel/osrelease");
+    let load = proc("/proc/loadavg")
+        .split(' ')
+        .take(3)
+        .collect::<Vec<_>>()
+        .join(" ");
     let versions = PEERS
         .map(|name| format!("{name} {}", version(name).unwrap_or("unknown")))
         .join(", ");
     let rustc = env!("COMPARE_RUSTC");
     format!(
-        "CPU {cpu}, {cores} cores; {system}, kernel {}; {rustc}\n{versions}",
-        kernel.trim()
+        "CPU {cpu}, {cores} cores; {system}, kernel {kernel}; {rustc}\n{versions}\n\
+        load average over the last 1, 5 and 15 minutes: {load}; the run itself makes 1, with two threads 2; \
+        a busier machine makes the last scenario worthless"
     )
 }
 

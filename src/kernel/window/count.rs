@@ -107,14 +107,14 @@ mod tests {
             let mut list = VecDeque::new();
             for _ in 0..10_000 {
                 // Long good stretches, so that it is clear now and then.
-                let class = CLASSES[if rng.u8(..) < 250 { 0 } else { rng.usize(..4) }];
-                ring.record(class);
-                list.push_back(class);
+                let call = CLASSES[if rng.u8(..) < 250 { 0 } else { rng.usize(..4) }];
+                ring.record(call);
+                list.push_back(call);
                 if list.len() > size as usize {
                     list.pop_front();
                 }
                 let mut expected = Counts::default();
-                list.iter().for_each(|class| expected.add(*class, 1));
+                list.iter().for_each(|call| expected.add(*call, 1));
                 assert_eq!(*ring.counts(), expected);
                 assert!(ring.classes().eq(list.iter().copied()));
                 let clear = list.len() == size as usize && list.iter().all(|c| *c == Class::Ok);

@@ -121,7 +121,7 @@ pin_project! {
         // Operation and classifier, until the call is admitted.
         start: Option<(O, C)>,
         #[pin]
-        call: Option<Observed<&'a Machine, F, C>>,
+        admitted: Option<Observed<&'a Machine, F, C>>,
         outlet: PhantomData<fn() -> W>,
     }
 }
@@ -132,7 +132,7 @@ impl<'a, O, F, C, W> Call<'a, O, F, C, W> {
         Self {
             machine,
             start: Some((operation, classifier)),
-            call: None,
+            admitted: None,
             outlet: PhantomData,
         }
     }
@@ -158,10 +158,10 @@ where
             };
             // A panic while the future is made is a failure of the call.
             let future = Making::new(machine, ticket).make(operation);
-            this.call
+            this.admitted
                 .set(Some(Observed::new(machine, ticket, classifier, future)));
         }
-        match this.call.as_pin_mut() {
+        match this.admitted.as_pin_mut() {
             Some(call) => match call.poll(cx) {
                 Poll::Ready(Ok(value)) => Poll::Ready(Ok(value)),
                 Poll::Ready(Err(error)) => Poll::Ready(Err(W::inner(error))),

@@ -56,6 +56,10 @@ use std::time::Duration;
     derive(serde::Serialize, serde::Deserialize),
     serde(default, deny_unknown_fields)
 )]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent settings, set by name"
+)]
 pub struct CircuitBreakerConfig {
     window: Window,
     consecutive_failures: Option<u32>,
@@ -528,6 +532,10 @@ impl OpenWait {
 
 /// A configuration after it was checked.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent settings, set by name"
+)]
 pub(super) struct Rules {
     pub(super) window: Shape,
     pub(super) consecutive: Option<u32>,

@@ -68,18 +68,18 @@ pub(super) enum Trash {
 }
 
 impl Control {
-    pub(super) fn new(config: CircuitBreakerConfig, rules: Rules) -> Self {
+    pub(super) fn new(config: CircuitBreakerConfig, rules: Rules, window: usize) -> Self {
         Self {
             config,
-            window: 0,
-            ring: CountWindow::new(0),
+            window,
+            ring: ring(&rules),
             consecutive: 0,
             crossed: false,
             probes: Probes::default(),
             half_open_since: Instant::from_nanos(0),
             opens: 0,
             wait: Duration::ZERO,
-            rolls: rules.seed.map_or_else(Rolls::random, Rolls::seeded),
+            rolls: rolls(&rules),
             rules,
             last_trip: None,
             mode: Mode::Normal,
@@ -158,6 +158,17 @@ impl Control {
             kind,
         });
     }
+}
+
+fn ring(rules: &Rules) -> CountWindow {
+    CountWindow::new(match rules.window {
+        Shape::Count(size) => size,
+        Shape::None | Shape::Time(_) => 0,
+    })
+}
+
+fn rolls(rules: &Rules) -> Rolls {
+    rules.seed.map_or_else(Rolls::random, Rolls::seeded)
 }
 
 /// The machine while its lock is held.
@@ -459,18 +470,19 @@ impl Locked<'_> {
         }
     }
 
+    /// Puts the first rules in force.
+    pub(super) fn begin(&self) {
+        self.publish_rules();
+        self.refresh();
+    }
+
     /// Takes new rules: state, generation and counts stay unless the window changes its shape.
     pub(super) fn take_rules(&mut self, rules: Rules) -> Result<(), ConfigError> {
-        let window = match rules.window {
-            Shape::Time(shape) => self.machine.windows.of_shape(shape, &self.machine.clock)?,
-            Shape::None | Shape::Count(_) => 0,
-        };
+        let window = self.machine.windows.number(rules.window, &self.machine.clock)?;
         let control = &mut *self.control;
-        let is_first =
-            control.seq == 0 && control.window == 0 && control.ring.counts().recorded == 0;
-        let is_new_shape = is_first || rules.window != control.rules.window;
+        let is_new_shape = rules.window != control.rules.window;
         if rules.seed != control.rules.seed {
-            control.rolls = rules.seed.map_or_else(Rolls::random, Rolls::seeded);
+            control.rolls = rolls(&rules);
         }
         if rules.consecutive.is_none() {
             control.consecutive = 0;
@@ -478,29 +490,28 @@ impl Locked<'_> {
         control.rules = rules;
         if is_new_shape {
             control.window = window;
-            control.ring = CountWindow::new(match control.rules.window {
-                Shape::Count(size) => size,
-                Shape::None | Shape::Time(_) => 0,
-            });
+            control.ring = ring(&control.rules);
+            control.consecutive = 0;
+            control.crossed = false;
         }
-        self.machine
-            .front
-            .take(&self.control.rules, &self.machine.clock);
-        if self.control.rules.durations {
-            self.machine.durations.get_or_init(Box::default);
-        }
+        self.publish_rules();
         let word = self.word();
         if is_new_shape && word.records() {
-            if let Some(window) = self.machine.windows.get(window) {
-                window.realign();
-            }
-            self.control.crossed = false;
-            self.control.consecutive = 0;
+            self.realign();
             self.publish(word.state(), word.generation() + 1);
         } else {
             self.refresh();
         }
         Ok(())
+    }
+
+    /// Hands on what of the rules calls read without the lock.
+    fn publish_rules(&self) {
+        let rules = &self.control.rules;
+        self.machine.front.take(rules, &self.machine.clock);
+        if rules.durations {
+            self.machine.durations.get_or_init(Box::default);
+        }
     }
 
     /// Aligns the buckets of the time window anew, with the next outcome.

@@ -204,7 +204,6 @@ impl PackedFacts {
         self.0 >> 63 == 1
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "28 bits fit")]
     pub(super) fn facts(self) -> Facts {
         let bad = (self.0 & NUMBER_MAX) as u32;
         let recorded = (self.0 >> NUMBER_BITS & NUMBER_MAX) as u32;

@@ -77,10 +77,11 @@ where
     ) -> Result<Self, ConfigError> {
         let (name, clock) = (name.into(), clock.into());
         let overflow = CircuitBreaker::build(name.clone(), &config, clock.clone(), false)?;
-        let label = name.clone();
+        let (label, fallback) = (name.clone(), overflow.clone());
         Self::with(name, capacity, overflow, move |_| {
+            // The overflow entry was made of this configuration, so it cannot be refused here.
             CircuitBreaker::build(label.clone(), &config, clock.clone(), true)
-                .expect("the configuration was accepted for the overflow entry")
+                .unwrap_or_else(|_| fallback.clone())
         })
     }
 

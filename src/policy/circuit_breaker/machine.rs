@@ -115,9 +115,11 @@ impl Machine {
         compact: bool,
     ) -> Result<Self, ConfigError> {
         let rules = config.rules()?;
+        let windows = Windows::new(compact);
+        let window = windows.number(rules.window, &clock)?;
         let machine = Self {
             front: CachePadded::new(Front::new()),
-            windows: Windows::new(compact),
+            windows,
             totals: if compact {
                 Striped::compact()
             } else {
@@ -126,11 +128,11 @@ impl Machine {
             cause: Published::empty(),
             durations: OnceLock::new(),
             events: Events::new(),
-            control: Mutex::new(Control::new(config, rules.clone())),
+            control: Mutex::new(Control::new(config, rules, window)),
             clock,
             name,
         };
-        machine.locked(|locked| locked.take_rules(rules))?;
+        machine.locked(|locked| locked.begin());
         Ok(machine)
     }
 

@@ -55,7 +55,7 @@ impl Probes {
 
     /// Sends a probe, if one is still needed: its id.
     pub(super) fn send(&mut self, now: Instant, bar: Bar) -> Option<u64> {
-        if self.out.len() as u64 + self.counts.recorded >= u64::from(bar.probes) {
+        if self.counts.recorded.saturating_add(self.out.len() as u64) >= u64::from(bar.probes) {
             return None;
         }
         self.last_id += 1;
@@ -104,9 +104,9 @@ impl Probes {
         let missing = all.saturating_sub(self.counts.recorded);
         let reaches = |extra: u64| {
             bar.failure_rate
-                .is_reached_by(self.counts.failed + extra, all)
+                .is_reached_by(self.counts.failed.saturating_add(extra), all)
                 || (bar.slow_rate)
-                    .is_some_and(|rate| rate.is_reached_by(self.counts.slow + extra, all))
+                    .is_some_and(|rate| rate.is_reached_by(self.counts.slow.saturating_add(extra), all))
         };
         if bar.decision == ProbeDecision::All && missing > 0 {
             Judgement::Undecided

@@ -63,24 +63,31 @@ pub struct Totals {
 impl Totals {
     /// All calls that were admitted and have ended.
     pub const fn admitted(&self) -> u64 {
-        self.success + self.failure + self.ignored + self.dropped + self.late
+        self.success
+            .saturating_add(self.failure)
+            .saturating_add(self.ignored)
+            .saturating_add(self.dropped)
+            .saturating_add(self.late)
     }
 
     /// All calls that were rejected.
     pub const fn rejected(&self) -> u64 {
-        self.rejected_open + self.rejected_forced_open + self.rejected_probes_full
+        self.rejected_open
+            .saturating_add(self.rejected_forced_open)
+            .saturating_add(self.rejected_probes_full)
     }
 
     pub(super) fn add(&mut self, other: &Self) {
-        self.success += other.success;
-        self.failure += other.failure;
-        self.slow += other.slow;
-        self.ignored += other.ignored;
-        self.dropped += other.dropped;
-        self.late += other.late;
-        self.rejected_open += other.rejected_open;
-        self.rejected_forced_open += other.rejected_forced_open;
-        self.rejected_probes_full += other.rejected_probes_full;
+        let add = |to: &mut u64, more: u64| *to = to.saturating_add(more);
+        add(&mut self.success, other.success);
+        add(&mut self.failure, other.failure);
+        add(&mut self.slow, other.slow);
+        add(&mut self.ignored, other.ignored);
+        add(&mut self.dropped, other.dropped);
+        add(&mut self.late, other.late);
+        add(&mut self.rejected_open, other.rejected_open);
+        add(&mut self.rejected_forced_open, other.rejected_forced_open);
+        add(&mut self.rejected_probes_full, other.rejected_probes_full);
     }
 }
 

@@ -4,11 +4,12 @@
 //! references; so a window, once made, stays. A shape that comes back gets its old window: tags
 //! carry the generation, so what is left in it counts for nothing.
 
+use super::config::Shape;
 use super::word::MOST_WINDOWS;
 use crate::kernel::clock::Clock;
 use crate::kernel::config::ConfigError;
 use crate::kernel::stripe::default_stripes;
-use crate::kernel::window::time::{TimeShape, TimeWindow};
+use crate::kernel::window::time::TimeWindow;
 use std::sync::OnceLock;
 
 #[derive(Debug)]
@@ -52,7 +53,10 @@ impl Windows {
 
     /// The number of the window of this shape, which is made if there is none yet. Called under
     /// the machine's lock.
-    pub(super) fn of_shape(&self, shape: TimeShape, clock: &Clock) -> Result<usize, ConfigError> {
+    pub(super) fn number(&self, shape: Shape, clock: &Clock) -> Result<usize, ConfigError> {
+        let Shape::Time(shape) = shape else {
+            return Ok(0);
+        };
         let mut node = &self.first;
         for number in 1..=MOST_WINDOWS {
             // A keyed breaker has one stripe, which is most of its size; its cells are still

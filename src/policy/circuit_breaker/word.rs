@@ -28,7 +28,7 @@ const GENERATION_SHIFT: u32 = 14;
 const STATE_MASK: u64 = 0b111;
 
 /// The most time windows of different shapes that one breaker can have had.
-pub(super) const MOST_WINDOWS: usize = WINDOW_MASK as usize;
+pub(super) const MOST_WINDOWS: usize = 127;
 
 /// What of the configuration the word carries.
 #[derive(Clone, Copy)]
