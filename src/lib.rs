@@ -58,3 +58,8 @@ pub mod policy;
 pub use kernel::config::ConfigError;
 pub use kernel::rejection::{Error, Rejection};
 pub use policy::circuit_breaker::{CircuitBreaker, CircuitBreakerConfig, CircuitBreakerLayer};
+
+/// The README's examples compile and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

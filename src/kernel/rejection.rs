@@ -247,6 +247,7 @@ impl fmt::Display for Rejection {
             Facts::SlowRate { slow, recorded } => {
                 write!(f, ": {slow} of {recorded} calls were slow")?;
             }
+            Facts::Consecutive { failures: 1 } => f.write_str(": 1 failure in a row")?,
             Facts::Consecutive { failures } => write!(f, ": {failures} failures in a row")?,
             Facts::Probes { bad, recorded } => {
                 write!(f, ": {bad} of {recorded} probes failed or were slow")?;

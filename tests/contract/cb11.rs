@@ -59,6 +59,12 @@ impl Rig {
         assert!(matches!(self.poll_ready(), Poll::Ready(Ok(()))));
     }
 
+    #[track_caller]
+    fn fail_to_be_ready(&mut self) {
+        let polled = self.poll_ready();
+        assert!(matches!(polled, Poll::Ready(Err(Error::Inner(Failed)))));
+    }
+
     fn call(&mut self, end: End) -> Answer {
         let call = self.service.call(request(0, end)).now_or_never();
         call.expect("it ends at once")
@@ -89,7 +95,8 @@ fn cb11a_an_open_circuit_is_ready_without_asking_and_rejects() {
         assert_eq!(rejection.retry_after(), Some(WAIT));
     }
     // Up to the last moment, and no longer.
-    rig.clock.advance(WAIT - Duration::from_nanos(1));
+    rig.clock
+        .advance(WAIT.saturating_sub(Duration::from_nanos(1)));
     rig.stage.set(Readiness::Pending);
     rig.make_ready();
     assert_eq!(rig.rejection().retry_after(), Some(Duration::from_nanos(1)));
@@ -180,10 +187,7 @@ fn cb11b_a_clone_of_a_ready_service_that_was_not_polled_is_rejected() {
 fn cb11c_an_error_of_the_inner_poll_ready_is_a_failure() {
     let mut rig = Rig::new(1);
     rig.stage.set(Readiness::Fail);
-    assert!(matches!(
-        rig.poll_ready(),
-        Poll::Ready(Err(Error::Inner(Failed)))
-    ));
+    rig.fail_to_be_ready();
     assert_eq!(rig.breaker.totals().failure, 1);
     assert_eq!(rig.breaker.state(), State::Open);
     let trip = rig.breaker.last_trip().expect("it tripped");
@@ -200,7 +204,7 @@ fn cb11c_in_the_half_open_state_it_takes_a_place_and_fails_it() {
     let mut rig = Rig::open(3);
     rig.clock.advance(WAIT);
     rig.stage.set(Readiness::Fail);
-    assert!(rig.poll_ready().is_ready_and(|polled| polled.is_err()));
+    rig.fail_to_be_ready();
     assert_eq!(rig.breaker.state(), State::HalfOpen);
     let counts = rig.breaker.snapshot().counts;
     assert_eq!((counts.recorded, counts.failed), (1, 1));
@@ -209,28 +213,14 @@ fn cb11c_in_the_half_open_state_it_takes_a_place_and_fails_it() {
     assert_eq!(full.kind(), RejectionKind::ProbesFull);
 
     // With no place left there is no call that could have failed.
-    assert!(rig.poll_ready().is_ready_and(|polled| polled.is_err()));
+    rig.fail_to_be_ready();
     assert_eq!(rig.breaker.snapshot().counts.recorded, 1);
     assert_eq!(rig.breaker.totals().failure, 1);
     drop(places);
-    assert!(rig.poll_ready().is_ready_and(|polled| polled.is_err()));
+    rig.fail_to_be_ready();
     assert_eq!(rig.breaker.state(), State::Open);
     let totals = rig.breaker.totals();
     assert_eq!((totals.failure, totals.rejected_probes_full), (2, 1));
-}
-
-/// [`Poll::is_ready`] and more.
-trait ReadyAnd<T> {
-    fn is_ready_and(self, test: impl FnOnce(T) -> bool) -> bool;
-}
-
-impl<T> ReadyAnd<T> for Poll<T> {
-    fn is_ready_and(self, test: impl FnOnce(T) -> bool) -> bool {
-        match self {
-            Self::Ready(value) => test(value),
-            Self::Pending => false,
-        }
-    }
 }
 
 /// A service that can be neither cloned nor shared.

@@ -258,8 +258,7 @@ pub(crate) fn poll_ready<S: Subject>(
     wakes: &Arc<Wakes>,
     ledger: &mut Ledger,
 ) -> Poll<Result<(), S::Error>> {
-    let waker = wakes.waker();
-    let polled = service.poll_ready(&mut Context::from_waker(&waker));
+    let polled = service.poll_ready(&mut Context::from_waker(&wakes.waker()));
     if let Poll::Ready(Err(error)) = &polled {
         assert!(!error.is_rejection(), "`poll_ready` must not reject");
         ledger.unready += 1;

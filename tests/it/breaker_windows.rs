@@ -330,3 +330,15 @@ fn cb4d_a_clock_that_steps_back_un_expires_nothing() {
     rig.succeed(1);
     assert_eq!(rig.state(), State::Closed);
 }
+
+#[test]
+fn cb4a_looking_at_a_window_before_its_first_outcome_changes_nothing() {
+    let rig = timed();
+    for _ in 0..3 {
+        assert_eq!(rig.counts().recorded, 0);
+        rig.clock.advance(3600 * SECOND);
+    }
+    rig.succeed(2);
+    rig.clock.advance(10 * SECOND);
+    assert_eq!(rig.counts().recorded, 0, "it slides");
+}

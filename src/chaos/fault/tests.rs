@@ -173,10 +173,12 @@ fn a_hang_comes_before_a_panic_before_an_error() {
     assert_eq!((latency, error, hang, panic, skipped), (0, 1, 2, 1, 0));
 }
 
+/// Ends a fault one way or another.
+type End = fn(&FaultInjector, &ManualClock, FaultId);
+
 #[test]
 fn a_hang_ends_with_its_fault() {
     let (injector, clock) = injector();
-    type End = fn(&FaultInjector, &ManualClock, FaultId);
     let ends: [End; 3] = [
         |injector, _, id| assert!(injector.remove(id)),
         |injector, _, _| injector.clear(),
@@ -304,7 +306,7 @@ fn a_dropped_call_leaves_nothing_behind() {
 fn the_last_handle_ends_what_hangs() {
     let (injector, _) = injector();
     injector.inject(Fault::hang()).unwrap();
-    let layer = FaultLayer::new(injector, |_: &()| "injected");
+    let layer = FaultLayer::new(injector, |(): &()| "injected");
     let mut service = layer.layer(service_fn(|()| async { Ok::<_, &str>("made") }));
     let mut call = pin!(service.call(()));
     assert_eq!(call.as_mut().now_or_never(), None);

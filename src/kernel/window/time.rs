@@ -53,6 +53,9 @@ const fn ahead(newer: u64, older: u64) -> u64 {
 /// ahead, it is an old cell seen across the wrap of tags (2 years of 1 ms buckets).
 const NEWER_LIMIT: u64 = 1 << 20;
 
+/// Of an anchor: there is none yet.
+const UNANCHORED: u64 = 0;
+
 /// Words of one cache-padded line.
 const LINE: usize = 16;
 
@@ -84,7 +87,7 @@ pub(crate) struct TimeWindow {
     slots: usize,
     stripes: usize,
     lines_per_stripe: usize,
-    /// Where epoch 1 begins, in nanoseconds of the clock.
+    /// Where epoch 1 begins, in nanoseconds of the clock; `UNANCHORED` before the first outcome.
     anchor: AtomicU64,
     /// Set until the first outcome after creation or reset has aligned the buckets.
     unaligned: AtomicBool,
@@ -102,7 +105,6 @@ pub(crate) struct TimeWindow {
 struct Ledger {
     /// Calls of replaced cells, by class; modulo 2^64, because restored calls are taken off.
     retired: [u64; 4],
-    has_anchor: bool,
 }
 
 impl TimeWindow {
@@ -121,7 +123,7 @@ impl TimeWindow {
             slots,
             stripes,
             lines_per_stripe,
-            anchor: AtomicU64::new(0),
+            anchor: AtomicU64::new(UNANCHORED),
             unaligned: AtomicBool::new(true),
             epoch: CachePadded::new(AtomicU64::new(1)),
             bad: AtomicU64::new(0),
@@ -287,19 +289,18 @@ impl TimeWindow {
     /// that they never go back.
     #[cold]
     fn align(&self, now: Instant) {
-        let mut ledger = self.ledger.lock();
+        let _ledger = self.ledger.lock();
         if !self.unaligned.load(Ordering::Relaxed) {
             return;
         }
         let anchor = self.anchor.load(Ordering::Relaxed);
-        let aligned = if ledger.has_anchor {
+        let aligned = if anchor == UNANCHORED {
+            now.as_nanos()
+        } else {
             let into_bucket = now.as_nanos().wrapping_sub(anchor) % self.width;
             anchor.wrapping_sub((self.width - into_bucket) % self.width)
-        } else {
-            now.as_nanos()
         };
-        ledger.has_anchor = true;
-        self.anchor.store(aligned, Ordering::Relaxed);
+        self.anchor.store(aligned.max(UNANCHORED + 1), Ordering::Relaxed);
         self.unaligned.store(false, Ordering::Release);
     }
 
@@ -318,6 +319,10 @@ impl TimeWindow {
 
     #[cold]
     fn epoch_moved(&self, now: Instant, anchor: u64) -> u64 {
+        if anchor == UNANCHORED {
+            // Nothing was counted yet, so there is nothing that time could move.
+            return self.epoch.load(Ordering::Acquire);
+        }
         let since = now.as_nanos().wrapping_sub(anchor);
         // A clock before the anchor (it wraps to the upper half) has stepped back.
         let epoch = if since > u64::MAX / 2 {

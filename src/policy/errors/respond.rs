@@ -300,6 +300,48 @@ mod tests {
         }
     }
 
+    /// A foreign service that rejects the first time it is asked whether it is ready.
+    #[derive(Clone, Default)]
+    struct RejectsOnce(bool);
+
+    impl Service<()> for RejectsOnce {
+        type Response = &'static str;
+        type Error = Error<&'static str>;
+        type Future = std::future::Ready<Result<&'static str, Self::Error>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+            if std::mem::replace(&mut self.0, true) {
+                Poll::Ready(Ok(()))
+            } else {
+                Poll::Ready(Err(rejection(RejectionKind::Full).into()))
+            }
+        }
+
+        fn call(&mut self, (): ()) -> Self::Future {
+            std::future::ready(Ok("done"))
+        }
+    }
+
+    #[test]
+    fn a_rejection_by_a_foreign_poll_ready_answers_the_next_call() {
+        use futures::FutureExt;
+        let mut service = RejectionResponseLayer::new().layer(RejectsOnce::default());
+        let mut cx = Context::from_waker(futures::task::noop_waker_ref());
+        let mut status = |service: &mut RejectionResponse<RejectsOnce>| {
+            assert!(matches!(service.poll_ready(&mut cx), Poll::Ready(Ok(()))));
+            assert!(matches!(service.poll_ready(&mut cx), Poll::Ready(Ok(()))));
+            let mut call = Box::pin(service.call(()));
+            let response = call.as_mut().now_or_never().expect("it ends at once");
+            assert_eq!(service.refusal.as_ref().map(Rejection::kind), None);
+            response.expect("no error is left").status().as_u16()
+        };
+        assert_eq!(status(&mut service.clone()), 503);
+        assert_eq!(status(&mut service), 503);
+        assert_eq!(status(&mut service), 200);
+        let asked = service.clone();
+        assert_eq!(status(&mut { asked }), 200);
+    }
+
     #[tokio::test]
     async fn the_body_tells_nothing_of_the_inside() {
         use http_body_util::BodyExt;
