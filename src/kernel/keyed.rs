@@ -316,6 +316,8 @@ where
             slot.retired.store(false, Ordering::Relaxed);
             return false;
         }
+        // Whoever held it has let go; what they counted is counted.
+        fence(Ordering::Acquire);
         slot.value.leave(&mut self.remains.lock());
         true
     }

@@ -458,6 +458,29 @@ fn cb7b_a_silent_probe_is_written_off_and_its_result_is_late() {
 }
 
 #[test]
+fn cb7b_a_short_hint_does_not_make_probes_short() {
+    let rig = Rig::new(config());
+    rig.fail(19);
+    rig.record(Verdict::failure().with_hint(MS));
+    rig.clock.advance(MS);
+    for _ in 0..3 {
+        let slow_probe = rig.breaker.try_acquire().unwrap();
+        rig.clock.advance(SECOND);
+        slow_probe.success();
+    }
+    assert_eq!(rig.state(), State::Closed);
+    // Nor does a wait that was over when it was stored.
+    rig.trip_and_wait();
+    let stored = rig.breaker.snapshot();
+    rig.breaker.restore(&stored).unwrap();
+    let probe = rig.breaker.try_acquire().unwrap();
+    rig.clock.advance(SECOND);
+    assert_eq!(rig.breaker.snapshot().state, State::HalfOpen);
+    probe.success();
+    assert_eq!(rig.breaker.totals().late, 0);
+}
+
+#[test]
 fn cb7c_one_call_every_15_s_to_a_healed_callee_closes_it() {
     let rig = Rig::new(config());
     rig.trip();

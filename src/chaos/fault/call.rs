@@ -1,6 +1,7 @@
 //! The futures of a call: what is injected before it, or instead of it.
 
-use super::machine::{Active, Counters, Draw, Machine, Then, bump};
+use super::counts::{Counters, bump};
+use super::machine::{Active, Draw, Machine, Then};
 use crate::kernel::clock::{Clock, Sleep};
 use pin_project_lite::pin_project;
 use std::future::Future;

@@ -2,7 +2,8 @@
 
 use super::call::{Call, panic_as};
 use super::config::Fault;
-use super::machine::{FaultCounts, FaultId, InjectedFault, Machine, Then, bump};
+use super::counts::{FaultCounts, bump};
+use super::machine::{FaultId, InjectedFault, Machine, Then};
 use crate::kernel::clock::Clock;
 use crate::kernel::config::ConfigError;
 use std::fmt;

@@ -72,6 +72,7 @@
 
 mod call;
 mod config;
+mod counts;
 mod handle;
 mod hang;
 mod machine;
@@ -80,6 +81,7 @@ mod service;
 mod tests;
 
 pub use config::{Fault, FaultKind};
+pub use counts::FaultCounts;
 pub use handle::{FaultGuard, FaultInjector};
-pub use machine::{FaultCounts, FaultId, InjectedFault};
+pub use machine::{FaultId, InjectedFault};
 pub use service::{EveryRequest, FaultFuture, FaultLayer, FaultService, Select};

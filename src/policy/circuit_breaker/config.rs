@@ -323,7 +323,8 @@ impl CircuitBreakerConfig {
         self
     }
 
-    /// A probe that is silent for this long counts as failed. Default: the wait that preceded it.
+    /// A probe that is silent for this long counts as failed. Default: the wait that preceded it, at
+    /// least the base of [`open_wait`](Self::open_wait).
     pub const fn probe_max_wait(mut self, wait: Duration) -> Self {
         self.probe_max_wait = Some(wait);
         self

@@ -269,7 +269,10 @@ impl Locked<'_> {
             return;
         }
         let control = &mut *self.control;
-        let max_wait = control.rules.probe_max_wait.unwrap_or(control.wait);
+        // A short hint, or a wait that was nearly over when it was stored, says when to ask, not
+        // how long the answer may take.
+        let wait = control.wait.max(control.rules.wait.base());
+        let max_wait = control.rules.probe_max_wait.unwrap_or(wait);
         let silent = control.probes.write_off(now, max_wait);
         for _ in 0..silent {
             control.note(now, EventKind::ProbeWrittenOff);
@@ -493,11 +496,11 @@ impl Locked<'_> {
             control.ring = ring(&control.rules);
             control.consecutive = 0;
             control.crossed = false;
+            self.realign();
         }
         self.publish_rules();
         let word = self.word();
         if is_new_shape && word.records() {
-            self.realign();
             self.publish(word.state(), word.generation() + 1);
         } else {
             self.refresh();

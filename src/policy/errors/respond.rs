@@ -209,8 +209,7 @@ where
     }
 }
 
-/// Says that, and when, to come back; see
-/// [`RejectionResponseLayer`](crate::policy::errors::RejectionResponseLayer).
+/// Says that, and when, to come back; see [`RejectionResponseLayer`].
 impl IntoResponse for Rejection {
     #[cold]
     fn into_response(self) -> Response {
