@@ -135,6 +135,10 @@ impl Backoff {
         self.base
     }
 
+    pub(crate) const fn longest(&self) -> Duration {
+        self.cap
+    }
+
     /// The wait before try `n` (from 1), after `previous` (zero at first).
     pub fn wait(&self, n: u32, previous: Duration, rolls: &mut Rolls) -> Duration {
         // Capped before the jitter as well, or all waits far above the cap would be the cap itself,

@@ -11,6 +11,7 @@
 //! or a service that has it on measures, and pays for, the wrong clock.
 
 use crate::kernel::instant::{Instant, saturating_nanos};
+use crate::kernel::sync::wake_all;
 use parking_lot::{Condvar, Mutex};
 use pin_project_lite::pin_project;
 use std::collections::BTreeMap;
@@ -361,7 +362,7 @@ impl Manual {
         };
         self.advanced.notify_all();
         // Wakers are the executor's code, so they run after the unlock.
-        due.into_values().for_each(Waker::wake);
+        wake_all(due.into_values().collect());
     }
 
     fn park_until(&self, deadline: u64) {

@@ -4,6 +4,7 @@
 //! A queue that is full loses its oldest event and counts it: a slow subscriber never holds up the
 //! source. With no subscriber, an event costs one relaxed load.
 
+use crate::kernel::sync::wake_all;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::fmt;
@@ -188,24 +189,6 @@ impl<E> Aftermath<E> {
         wake_all(self.wakers);
         drop((self.displaced, self.queues));
     }
-}
-
-/// Wakes all, also those behind one whose waker panics.
-fn wake_all(wakers: Vec<Waker>) {
-    struct Rest(Vec<Waker>);
-    impl Rest {
-        fn wake(&mut self) {
-            while let Some(waker) = self.0.pop() {
-                waker.wake();
-            }
-        }
-    }
-    impl Drop for Rest {
-        fn drop(&mut self) {
-            self.wake();
-        }
-    }
-    Rest(wakers).wake();
 }
 
 #[cfg(test)]

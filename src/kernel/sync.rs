@@ -62,6 +62,26 @@ mod imp {
 
 pub(crate) use imp::*;
 
+/// Wakes all in order, also those behind one whose waker panics.
+pub(crate) fn wake_all(mut wakers: Vec<std::task::Waker>) {
+    struct Rest(Vec<std::task::Waker>);
+    impl Rest {
+        fn wake(&mut self) {
+            while let Some(waker) = self.0.pop() {
+                waker.wake();
+            }
+        }
+    }
+    impl Drop for Rest {
+        fn drop(&mut self) {
+            self.wake();
+        }
+    }
+    // From the back, so that what is left is there for `drop` if one panics.
+    wakers.reverse();
+    Rest(wakers).wake();
+}
+
 /// A value that is replaced whole while others read it.
 ///
 /// `arc-swap` in a normal build; a checked mutex under a model checker.

@@ -5,6 +5,8 @@
     reason = "tests subtract constants"
 )]
 
+mod attacks;
+mod auto_traits;
 mod breaker_calls;
 mod breaker_control;
 mod breaker_states;

@@ -150,9 +150,8 @@ impl Grid {
         self.unaligned = false;
     }
 
-    /// Nothing is seen while no outcome has begun a bucket: there is nothing to bring back.
     fn see(&mut self, now: i128) {
-        if let Some(newest) = self.newest.as_mut().filter(|_| !self.unaligned) {
+        if let Some(newest) = &mut self.newest {
             *newest += (now - *newest).max(0) / self.width * self.width;
         }
     }
@@ -421,7 +420,7 @@ impl Model {
         if self.state != State::HalfOpen {
             return;
         }
-        let longest = self.settings.probe_max_wait.unwrap_or(self.wait);
+        let longest = (self.settings.probe_max_wait).unwrap_or(self.wait.max(self.settings.base));
         let (silent, out): (Vec<_>, Vec<_>) = std::mem::take(&mut self.probes_out)
             .into_iter()
             .partition(|(_, since)| self.since(*since) >= longest);

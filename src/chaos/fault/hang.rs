@@ -83,26 +83,3 @@ impl Gate {
 
 /// As [`Clock::park_until`] looks again under tokio's clock.
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
-
-/// Wakers to be woken after an unlock: all of them, also those behind one that panics.
-pub(super) struct Wakeup(pub(super) Vec<Waker>);
-
-impl Wakeup {
-    pub(super) fn run(mut self) {
-        // From the back, so that what is left is still here for `drop` if one panics.
-        self.0.reverse();
-        self.wake();
-    }
-
-    fn wake(&mut self) {
-        while let Some(waker) = self.0.pop() {
-            waker.wake();
-        }
-    }
-}
-
-impl Drop for Wakeup {
-    fn drop(&mut self) {
-        self.wake();
-    }
-}

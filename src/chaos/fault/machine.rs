@@ -2,12 +2,13 @@
 
 use super::config::{Fault, FaultKind};
 use super::counts::Counters;
-use super::hang::{Gate, Wakeup};
+use super::hang::Gate;
 use crate::kernel::clock::Clock;
 use crate::kernel::config::ConfigError;
 use crate::kernel::instant::Instant;
 use crate::kernel::name::Name;
 use crate::kernel::rng::nth_roll;
+use crate::kernel::sync::wake_all;
 use crate::kernel::sync::{AtomicBool, AtomicU64, Mutex, Ordering, Published};
 use std::fmt;
 use std::sync::Arc;
@@ -241,7 +242,7 @@ impl Machine {
         for fault in &removed {
             tracing::info!(target: "backstop::chaos", id = %fault.id, "fault ended");
         }
-        Wakeup(wakers).run();
+        wake_all(wakers);
         removed.len()
     }
 

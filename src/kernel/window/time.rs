@@ -300,7 +300,8 @@ impl TimeWindow {
             let into_bucket = now.as_nanos().wrapping_sub(anchor) % self.width;
             anchor.wrapping_sub((self.width - into_bucket) % self.width)
         };
-        self.anchor.store(aligned.max(UNANCHORED + 1), Ordering::Relaxed);
+        self.anchor
+            .store(aligned.max(UNANCHORED + 1), Ordering::Relaxed);
         self.unaligned.store(false, Ordering::Release);
     }
 

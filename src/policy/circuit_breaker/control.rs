@@ -331,6 +331,8 @@ impl Locked<'_> {
         failed: bool,
         tidings: Tidings,
     ) -> Option<Class> {
+        let now = self.machine.clock.now();
+        self.settle(now);
         let since = self.control.probes.since(probe);
         let is_in_time = self.word().generation() == admitted.generation();
         let Some(since) = since.filter(|_| is_in_time) else {
@@ -340,13 +342,13 @@ impl Locked<'_> {
         let is_slow = admitted.is_clocked() && self.machine.is_slow(self.machine.time_since(since));
         let class = Class::new(failed, is_slow);
         self.control.probes.record(probe, class);
-        let now = self.machine.clock.now();
         self.judge_probes(now, tidings);
         Some(class)
     }
 
     /// Frees the place of a probe that has nothing to say. `false` if it is too late.
     pub(super) fn give_back_probe(&mut self, admitted: Word, probe: u64) -> bool {
+        self.settle(self.machine.clock.now());
         self.word().generation() == admitted.generation() && self.control.probes.give_back(probe)
     }
 
@@ -481,7 +483,10 @@ impl Locked<'_> {
 
     /// Takes new rules: state, generation and counts stay unless the window changes its shape.
     pub(super) fn take_rules(&mut self, rules: Rules) -> Result<(), ConfigError> {
-        let window = self.machine.windows.number(rules.window, &self.machine.clock)?;
+        let window = self
+            .machine
+            .windows
+            .number(rules.window, &self.machine.clock)?;
         let control = &mut *self.control;
         let is_new_shape = rules.window != control.rules.window;
         if rules.seed != control.rules.seed {

@@ -251,8 +251,9 @@ impl CircuitBreaker {
         self.0.read_snapshot()
     }
 
-    /// Puts a stored state back. A window of another shape than the stored one begins empty; calls
-    /// under way become late.
+    /// Puts a stored state back; calls under way become late. A count window of another size keeps
+    /// the newest calls that fit; any other window of another shape begins empty. A remaining open
+    /// time is cut to the longest that this configuration can give.
     ///
     /// # Errors
     ///

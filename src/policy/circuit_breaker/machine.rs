@@ -368,6 +368,11 @@ impl Machine {
             RejectionKind::ProbesFull => Counter::RejectedProbesFull,
             _ => Counter::RejectedOpen,
         });
+        self.rejection(refused)
+    }
+
+    /// The error for a refusal.
+    pub(super) fn rejection(&self, refused: &Refused) -> Rejection {
         let cause = if refused.has_cause {
             self.cause.read(Arc::clone)
         } else {

@@ -1,6 +1,7 @@
 //! The tower layer: a thin user of the handle.
 
 use super::call::{Making, Observed};
+use super::event::State;
 use super::handle::{CircuitBreaker, Repr};
 use super::machine::{Machine, Refused, Ticket};
 use crate::kernel::outcome::{Classifier, DefaultClassifier, Tidings};
@@ -86,7 +87,10 @@ impl<C> fmt::Debug for CircuitBreakerLayer<C> {
 /// * While the circuit is open and not due it is always ready, without asking the inner service,
 ///   and `call` rejects: a rejection is the outcome of a call, never of `poll_ready`.
 /// * An idle, ready service holds nothing of the breaker's: a probe's place is taken by `call`.
-/// * An error of the inner `poll_ready` is recorded as a failure.
+/// * An error of the inner `poll_ready` is recorded as a failure; a panic in it is not counted.
+/// * A task that waits for the inner service is not woken when the circuit opens meanwhile.
+/// * What the inner service reserved when it became ready (a permit of a `ConcurrencyLimit`, say) it
+///   keeps while calls are rejected, until it is called or dropped.
 /// * A call that finds the circuit due although `poll_ready` did not ask the inner service is
 ///   rejected once more.
 pub struct CircuitBreakerService<S, C = DefaultClassifier> {
@@ -125,24 +129,25 @@ where
     type Future = CircuitBreakerFuture<S::Future, C>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        if self.inner_is_ready || self.breaker.repr().is_shut() {
+        // Readiness that was asked for before an outage says nothing after it, so it is asked for
+        // each time, and forgotten while the circuit is shut.
+        self.inner_is_ready = false;
+        let machine = self.breaker.repr();
+        if machine.is_shut() {
             return Poll::Ready(Ok(()));
         }
-        match self.inner.poll_ready(cx) {
-            Poll::Ready(Ok(())) => {
-                self.inner_is_ready = true;
-                Poll::Ready(Ok(()))
-            }
-            Poll::Ready(Err(error)) => {
-                let machine = self.breaker.repr();
+        let polled = self.inner.poll_ready(cx);
+        match &polled {
+            Poll::Ready(Ok(())) => self.inner_is_ready = true,
+            Poll::Ready(Err(_)) => {
                 // Counted as a failed call; where no call is admitted, there is nothing to count.
                 if let Ok(ticket) = machine.admit() {
                     machine.fail(ticket, Tidings::default());
                 }
-                Poll::Ready(Err(error))
             }
-            Poll::Pending => Poll::Pending,
+            Poll::Pending => {}
         }
+        polled
     }
 
     #[inline]
@@ -153,10 +158,10 @@ where
             admission => return CircuitBreakerFuture::rejected(refuse(machine, admission)),
         };
         self.inner_is_ready = false;
-        // A panic of the inner `call` is a failure.
-        let making = Making::new(machine, ticket);
-        let future = making.make(|| self.inner.call(request));
-        let call = Observed::new(machine.clone(), ticket, self.classifier.clone(), future);
+        // A panic of the inner `call`, or of the classifier's clone, is a failure.
+        let (classifier, future) = Making::new(machine, ticket)
+            .make(|| (self.classifier.clone(), self.inner.call(request)));
+        let call = Observed::new(machine.clone(), ticket, classifier, future);
         CircuitBreakerFuture {
             state: CallState::Called { call },
         }
@@ -168,16 +173,21 @@ where
 #[cold]
 #[inline(never)]
 fn refuse(machine: &Machine, admission: Result<Ticket, Refused>) -> Rejection {
-    machine.reject(&admission.map_or_else(
-        |refused| refused,
-        |ticket| {
+    match admission {
+        Err(refused) => machine.reject(&refused),
+        Ok(ticket) => {
             machine.withdraw(ticket);
-            Refused {
+            let refused = Refused {
                 retry_after: Some(Duration::ZERO),
                 ..Refused::plain(RejectionKind::Open)
+            };
+            if ticket.word.state() == State::Disabled {
+                machine.rejection(&refused)
+            } else {
+                machine.reject(&refused)
             }
-        },
-    ))
+        }
+    }
 }
 
 /// A clone is not ready: readiness belongs to the instance that was polled.

@@ -161,7 +161,9 @@ impl Locked<'_> {
         self.control.mode = snapshot.mode;
         self.control.forced_by_hand = snapshot.forced_open;
         self.control.opens = snapshot.opens;
-        let remaining = snapshot.remaining.unwrap_or_default();
+        let rules = &self.control.rules;
+        let longest = rules.wait.longest().max(rules.max_hint);
+        let remaining = snapshot.remaining.unwrap_or_default().min(longest);
         if state == State::Open {
             self.control.wait = remaining;
             self.open_until(now + remaining, Reason::ByHand, None);
