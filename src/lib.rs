@@ -47,12 +47,16 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(
     test,
-    allow(clippy::unchecked_time_subtraction, reason = "tests subtract constants")
+    allow(
+        clippy::unchecked_time_subtraction,
+        reason = "tests subtract constants"
+    )
 )]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod chaos;
 pub mod kernel;
+pub mod observe;
 pub mod policy;
 
 pub use kernel::config::ConfigError;

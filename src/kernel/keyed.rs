@@ -6,15 +6,15 @@ use parking_lot::Mutex;
 use std::borrow::Borrow;
 use std::fmt;
 use std::hash::Hash;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
+use std::sync::{Arc, OnceLock};
 
 /// A handle that a [`Keyed`] set can hold: cheap to clone, and able to say when it may be dropped.
 ///
 /// The crate's policies implement it; it is sealed, because parts of it run under the set's locks.
 pub trait Entry: sealed::Sealed + Clone + Send + Sync + 'static {
     /// What is left of an evicted entry: its totals.
-    type Remains: Default + Clone + Send;
+    type Remains: Default + Clone + Send + Sync;
 
     /// Whether anybody besides the set holds the handle, or a permit of it.
     fn is_held(&self) -> bool;
@@ -60,6 +60,19 @@ struct Shared<K, V: Entry> {
     /// Misses left until a sweep is worth trying again after a fruitless one.
     patience: AtomicUsize,
     remains: Mutex<V::Remains>,
+    last_words: OnceLock<LastWords<V>>,
+    /// The sum over the set, made where keys are known to hash, as `Drop` cannot ask them to.
+    sum: fn(&Self) -> V::Remains,
+}
+
+/// Where a set that is gone leaves its figures, for those who must not keep it alive.
+pub(crate) type LastWords<V> = Arc<OnceLock<Farewell<<V as Entry>::Remains>>>;
+
+/// The figures of a set that is gone.
+pub(crate) struct Farewell<R> {
+    /// Of all its entries, evicted ones and the overflow entry included.
+    pub(crate) remains: R,
+    pub(crate) overflowed: u64,
 }
 
 struct Slot<V> {
@@ -107,6 +120,8 @@ where
                 sweeping: AtomicBool::new(false),
                 patience: AtomicUsize::new(0),
                 remains: Mutex::default(),
+                last_words: OnceLock::new(),
+                sum: Shared::sum,
             }),
         })
     }
@@ -150,11 +165,15 @@ where
         }
     }
 
-    /// Shows every entry to `visit`, without marking it as used.
-    pub fn for_each(&self, mut visit: impl FnMut(&K, &V)) {
-        for (key, slot) in &self.shared.entries.pin() {
-            visit(key, &slot.value);
-        }
+    /// Shows every entry to `visit`, without marking it as used. One that is just being evicted is
+    /// left out.
+    pub fn for_each(&self, visit: impl FnMut(&K, &V)) {
+        self.shared.for_each(visit);
+    }
+
+    /// What all entries would leave, the evicted ones and the overflow entry included.
+    pub(crate) fn sum(&self) -> V::Remains {
+        self.shared.sum()
     }
 
     /// The name of the set.
@@ -197,6 +216,15 @@ where
         self.shared.remains.lock().clone()
     }
 
+    /// Where this set will leave its figures when it is gone.
+    pub(crate) fn last_words(&self) -> LastWords<V> {
+        self.shared
+            .last_words
+            .get_or_init(LastWords::<V>::default)
+            .clone()
+    }
+
+    /// A handle that does not keep the set alive.
     pub(crate) fn downgrade(&self) -> impl Fn() -> Option<Self> + Send + Sync + use<K, V> {
         let weak = Arc::downgrade(&self.shared);
         move || weak.upgrade().map(|shared| Self { shared })
@@ -243,6 +271,23 @@ where
             slot.touched.store(true, Ordering::Relaxed);
         }
         Found::Value(value)
+    }
+
+    fn for_each(&self, mut visit: impl FnMut(&K, &V)) {
+        for (key, slot) in &self.entries.pin() {
+            if !slot.retired.load(Ordering::Relaxed) {
+                visit(key, &slot.value);
+            }
+        }
+    }
+
+    /// No entry is in it twice: what an evicted one has left is read first, and it is marked before
+    /// it leaves anything. One that is being evicted meanwhile can be missed.
+    fn sum(&self) -> V::Remains {
+        let mut sum = self.remains.lock().clone();
+        self.for_each(|_, entry| entry.leave(&mut sum));
+        self.overflow.leave(&mut sum);
+        sum
     }
 
     /// Inserts a new entry into a place that was reserved; `None` if another thread was faster.
@@ -323,6 +368,19 @@ where
     }
 }
 
+impl<K, V: Entry> Drop for Shared<K, V> {
+    fn drop(&mut self) {
+        if let Some(last_words) = self.last_words.get() {
+            let farewell = Farewell {
+                remains: (self.sum)(self),
+                overflowed: *self.overflowed.get_mut(),
+            };
+            // Nobody else fills it, and nobody does so twice.
+            let _ = last_words.set(farewell);
+        }
+    }
+}
+
 impl<K, V: Entry> Clone for Keyed<K, V> {
     fn clone(&self) -> Self {
         Self {
@@ -340,5 +398,73 @@ impl<K, V: Entry> fmt::Debug for Keyed<K, V> {
             .field("overflowed", &self.shared.overflowed)
             .field("evicted", &self.shared.evicted)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A counter that nobody but the set holds.
+    #[derive(Clone)]
+    struct Tally(Arc<AtomicU64>);
+
+    impl sealed::Sealed for Tally {}
+
+    impl Entry for Tally {
+        type Remains = u64;
+
+        fn is_held(&self) -> bool {
+            Arc::strong_count(&self.0) > 1
+        }
+
+        fn is_idle(&self) -> bool {
+            true
+        }
+
+        fn leave(&self, remains: &mut u64) {
+            *remains += self.0.load(Ordering::Relaxed);
+        }
+    }
+
+    fn tally() -> Tally {
+        Tally(Arc::default())
+    }
+
+    fn bump(tally: &Tally) {
+        tally.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    #[test]
+    fn an_entry_between_leaving_and_removal_is_summed_once() {
+        let set = Keyed::<u8, _>::with("set", 4, tally(), |_| tally()).unwrap();
+        bump(&set.get(&1));
+        bump(&set.get(&2));
+        bump(set.overflow());
+        assert_eq!(set.sum(), 3);
+        {
+            let entries = set.shared.entries.pin();
+            let slot = entries.get(&1).unwrap();
+            slot.touched.store(false, Ordering::Relaxed);
+            assert!(set.shared.try_retire(slot));
+        }
+        assert_eq!((set.len(), set.remains()), (2, 1));
+        assert_eq!(set.sum(), 3);
+    }
+
+    #[test]
+    fn a_set_leaves_its_figures_with_its_last_handle() {
+        let set = Keyed::<u8, _>::with("set", 1, tally(), |_| tally()).unwrap();
+        let last_words = set.last_words();
+        let held = set.get(&1);
+        bump(&held);
+        bump(&set.get(&2));
+        let upgrade = set.downgrade();
+        drop(set.clone());
+        assert!(last_words.get().is_none() && upgrade().is_some());
+        drop(set);
+        assert!(upgrade().is_none());
+        let farewell = last_words.get().unwrap();
+        assert_eq!((farewell.remains, farewell.overflowed), (2, 1));
     }
 }

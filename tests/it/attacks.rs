@@ -198,3 +198,40 @@ fn cb10_a_restored_open_circuit_is_not_open_for_ever() {
         assert!(second.try_acquire().is_ok(), "cap and max_hint are 60 s");
     }
 }
+
+#[test]
+fn g4a_cb2a_a_lower_threshold_is_met_by_the_next_outcome_even_a_success() {
+    for window in [Window::count(100), Window::time(10 * SECOND, 10)] {
+        let (breaker, _) = breaker(CircuitBreakerConfig::default().window(window));
+        (0..30).for_each(|_| breaker.try_acquire().unwrap().success());
+        (0..20).for_each(|_| breaker.try_acquire().unwrap().failure());
+        let stricter = CircuitBreakerConfig::default()
+            .window(window)
+            .failure_rate(0.3);
+        breaker.reconfigure(stricter).unwrap();
+        assert_eq!(
+            breaker.state(),
+            State::Closed,
+            "nothing happens without an outcome"
+        );
+        breaker.try_acquire().unwrap().success();
+        assert_eq!(breaker.state(), State::Open, "20 of 51");
+    }
+}
+
+#[test]
+fn cb10_cb2a_a_restored_window_is_judged_with_the_next_outcome() {
+    for window in [Window::count(100), Window::time(10 * SECOND, 10)] {
+        let lenient = CircuitBreakerConfig::default()
+            .window(window)
+            .failure_rate(0.9);
+        let (first, _) = breaker(lenient);
+        (0..50).for_each(|_| first.try_acquire().unwrap().success());
+        (0..60).for_each(|_| first.try_acquire().unwrap().failure());
+        let (second, _) = breaker(CircuitBreakerConfig::default().window(window));
+        second.restore(&first.snapshot()).unwrap();
+        assert_eq!(second.state(), State::Closed);
+        second.try_acquire().unwrap().success();
+        assert_eq!(second.state(), State::Open);
+    }
+}

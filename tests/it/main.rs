@@ -13,5 +13,11 @@ mod breaker_states;
 mod breaker_windows;
 #[cfg(feature = "serde")]
 mod config_text;
+mod costs;
 mod keyed;
+mod load;
+mod metrics;
+mod reentry;
 mod rig;
+mod runtime;
+mod tracing;

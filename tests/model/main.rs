@@ -99,12 +99,12 @@ impl Run {
         self.phase.steps_left -= 1;
         let open = self.pair.model().remaining().is_some();
         match self.rng.u16(..1_000) {
-            0 => Op::Reset,
-            1..=3 => {
+            0 | 1 => Op::Reset,
+            2..=4 => {
                 let span = script::span(&self.settings, 3);
-                Op::Advance(span * self.rng.u64(10..1_000_000))
+                Op::Advance(span * self.rng.u64(10..1_000))
             }
-            4..=40 => match self.pair.model().to_next_edge() {
+            5..=40 => match self.pair.model().to_next_edge() {
                 Some(edge) => Op::Advance(edge - u64::from(self.rng.u8(..) == 0)),
                 None => Op::Advance(self.rng.u64(..SECOND)),
             },
@@ -167,7 +167,7 @@ fn timed(width: u64, buckets: u64) -> Settings {
 
 /// One configuration after the other, each over as many steps, on a clock with and without grain.
 fn windows(table: &[Settings], steps: u64) -> Seen {
-    let mut seen = Seen::default();
+    let mut sum = Seen::default();
     for (n, settings) in table.iter().enumerate() {
         let grain = [Duration::ZERO, Duration::from_millis(4)][n % 2];
         let seed = 1_000 + n as u64;
@@ -176,12 +176,12 @@ fn windows(table: &[Settings], steps: u64) -> Seen {
             let op = run.op();
             run.take(op);
         }
-        let these = run.pair.seen();
-        assert!(these.trips > 0, "no trip with seed {seed}, {settings:?}");
-        seen.add(these);
+        let of_run = run.pair.seen();
+        assert!(of_run.trips > 0, "no trip with seed {seed}, {settings:?}");
+        sum.add(of_run);
     }
-    println!("{seen:?}");
-    seen
+    println!("{sum:?}");
+    sum
 }
 
 #[test]
@@ -222,7 +222,7 @@ fn cb1a_cb2a_cb2b_cb3b_a_count_window_agrees_with_a_naive_one_after_every_step()
         },
     ];
     let seen = windows(&table, 800_000);
-    assert!(seen.trips >= 1_000 && seen.resets >= 500, "{seen:?}");
+    assert!(seen.trips >= 1_000 && seen.resets >= 1_000, "{seen:?}");
 }
 
 #[test]
@@ -255,14 +255,14 @@ fn cb2a_cb4a_cb4b_cb4c_a_time_window_agrees_with_a_naive_one_after_every_step() 
         timed(7 * MS, 3),
     ];
     let seen = windows(&table, 1_000_000);
-    assert!(seen.trips >= 1_000 && seen.resets >= 500, "{seen:?}");
+    assert!(seen.trips >= 1_000 && seen.resets >= 1_000, "{seen:?}");
     assert!(seen.gaps >= 1_000 && seen.edges >= 1_000, "{seen:?}");
 }
 
 #[test]
 fn cb5b_cb5c_cb6a_cb7a_cb8b_cb9b_cb14d_g4a_whatever_is_done_to_it_the_model_agrees() {
     let mut seen = Seen::default();
-    let runs = 400 * soak();
+    let runs = 500 * soak();
     for seed in 0..runs {
         let settings = script::settings(fastrand::Rng::with_seed(seed).u64(..));
         let grain = Duration::from_millis(4 * (seed % 2));
@@ -299,6 +299,7 @@ proptest! {
         let mut pair = Pair::new(settings.clone(), grain);
         let mut taken = Vec::new();
         for (kind, number) in numbers {
+            let number = if script::has_number(kind) { number } else { 0 };
             let op = script::op(&settings, kind, number);
             if let Op::Reconfigure(changed) = &op {
                 settings = changed.clone();

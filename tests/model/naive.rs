@@ -533,6 +533,9 @@ impl Model {
         if ticket.kind == Kind::Unrecorded {
             return;
         }
+        if let Kind::Probe(_) = ticket.kind {
+            self.settle();
+        }
         if ticket.generation != self.generation || !self.takes_back(ticket) {
             self.totals.late += 1;
             return;

@@ -230,7 +230,6 @@ impl Pair {
                 }
                 self.model.finish(ticket, how);
             }
-            Op::Finish { .. } => {}
             Op::Advance(by) => self.advance(by),
             Op::StepBack(by) => self.step_back(by),
             Op::Wobble(by) => {
@@ -254,7 +253,8 @@ impl Pair {
                 self.guards.push(self.breaker.isolate());
                 self.model.isolate();
             }
-            Op::Isolate => {}
+            // Nothing is out, or enough guards are alive.
+            Op::Finish { .. } | Op::Isolate => {}
             Op::LetGo => {
                 if self.guards.pop().is_some() {
                     self.model.release();
@@ -358,7 +358,7 @@ impl Pair {
         )?;
         same("opens", &snapshot.opens, &model.opens())?;
         let events: Vec<_> = std::iter::from_fn(|| self.events.try_recv())
-            .map(event)
+            .map(|event| told(&event.kind))
             .collect();
         same("events", &events, &model.events())?;
         for (from, to, why) in events {
@@ -420,8 +420,8 @@ fn totals(real: &real::Totals) -> crate::naive::Totals {
     }
 }
 
-fn event(event: CircuitBreakerEvent) -> crate::naive::Event {
-    match event.kind {
+fn told(event: &EventKind) -> crate::naive::Event {
+    match event {
         EventKind::StateChanged {
             from, to, reason, ..
         } => (from.as_str(), to.as_str(), reason.as_str()),

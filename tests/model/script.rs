@@ -146,7 +146,7 @@ pub(crate) fn span(settings: &Settings, number: u64) -> u64 {
         settings.slow.map_or(MS, |(limit, _)| limit),
         settings.probe_max_wait.unwrap_or(settings.base),
         settings.half_open_limit.unwrap_or(settings.cap),
-        width * buckets * 1_000,
+        width * buckets * 100,
     ]);
     let times = choices.of([1, 0, 2, 3, 9, 10, 11, 59]);
     let exact = unit.saturating_mul(times);
@@ -168,6 +168,11 @@ fn how(choices: &mut Choices) -> How {
             hint: Some(choices.of([3 * SECOND, 0, 1, 90 * SECOND])),
         },
     }
+}
+
+/// Whether a step of this kind needs the number.
+pub(crate) fn has_number(kind: u8) -> bool {
+    !matches!(kind, 0..=139 | 190..=214 | 232 | 238..=243 | 245 | 246)
 }
 
 /// What any two numbers mean as a step of a breaker with these settings. The smaller `kind`, the

@@ -2,14 +2,14 @@
 //! ends with a table; `cargo bench -- --test` runs each bench once and makes no table.
 //!
 //! The work is a call that is ready at its first poll, so what is measured is the breaker. Every breaker opens at 50 %
-//! failures of at least 20 calls, and stays open for an hour so that no measurement meets a half-open one. Time windows
-//! are 10 s long and filled over all of it; count windows hold 100 calls. A row is measured only after a call showed
-//! that its breaker is closed (or open, where rejections are measured), and the same is asserted again afterwards.
-//! Where a peer can be used in several ways, it is used the way its documentation shows.
+//! failures of at least 20 calls, or the nearest it offers, and stays open for an hour so that no measurement meets a
+//! half-open one. Time windows are 10 s long and filled over all of it (tower-resilience's at once, with as many calls);
+//! count windows hold 100 calls. Each sample is measured only after a call showed that the breaker is closed (or open,
+//! where rejections are measured), and the same is asserted again afterwards. A peer is used as its documentation shows.
 //!
 //! | peer | what decides | what it does not do |
 //! |---|---|---|
-//! | tower-resilience, count | failures / calls since the last change of state, once 100 calls are in | its "sliding window" does not slide: nothing leaves the counts |
+//! | tower-resilience, count | failures / calls since the last change of state, once 100 calls are in | no minimum below 100, and its "sliding window" does not slide: nothing leaves the counts |
 //! | tower-resilience, time | a record of each call of the last 10 s, all scanned after each call | no buckets: the cost grows with the rate of calls, here 1 000/s |
 //! | seatbelt | ten buckets with a running sum, under a mutex | no count window; no handle to use without a service |
 //! | recloser | a ring of 100 under a spin lock | no minimum below the window: it decides from call 101 on; no time window; no limit on half-open calls |
@@ -19,8 +19,8 @@
 //!
 //! tower-resilience has tower layers only, and seatbelt both its own trait and tower: these rows go through a `Service`
 //! that is polled ready before each call. The others have no tower layer and are called natively. Every clone of a peer
-//! shares an `Arc`; each ratio is to the row of ours that does too. Ours counts totals in every row (successes, failures,
-//! rejections ...); of the peers, circuitbreaker-rs counts successes and failures, and seatbelt rejections.
+//! shares an `Arc`; each ratio is to the row of ours that does too. Ours counts totals (successes, failures, rejections
+//! ...) in every row but the one that says so; of the peers, circuitbreaker-rs counts successes and failures, and seatbelt rejections.
 //!
 //! Two threads: one calls without a pause, the other's calls are timed. tower-resilience's lock is async, so its calls
 //! can be pending: it is measured between two tasks of tokio's runtime, as in a service, the others between two threads.

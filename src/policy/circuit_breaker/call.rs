@@ -154,7 +154,7 @@ where
             let machine = *this.machine;
             let ticket = match machine.admit() {
                 Ok(ticket) => ticket,
-                Err(refused) => return Poll::Ready(Err(reject(machine, &refused).into())),
+                Err(refused) => return reject(machine, refused),
             };
             // A panic while the future is made is a failure of the call.
             let future = Making::new(machine, ticket).make(operation);
@@ -173,10 +173,10 @@ where
     }
 }
 
-#[cold]
+/// Made as what the poll returns, so that the error is built where it is wanted.
 #[inline(never)]
-fn reject(machine: &Machine, refused: &Refused) -> Rejection {
-    machine.reject(refused)
+fn reject<T, E: From<Rejection>>(machine: &Machine, refused: Refused) -> Poll<Result<T, E>> {
+    Poll::Ready(Err(machine.reject(refused).into()))
 }
 
 /// Holds the admission while user code makes the future.

@@ -8,6 +8,7 @@ use crate::kernel::config::ConfigError;
 use crate::kernel::config::duration_text;
 use crate::kernel::ratio::Ratio;
 use crate::kernel::window::time::TimeShape;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The configuration of a [`CircuitBreaker`](super::CircuitBreaker): a small value with a default
@@ -371,7 +372,7 @@ impl CircuitBreakerConfig {
     }
 
     /// Checks everything and puts it into the form that the machine works with.
-    pub(super) fn rules(&self) -> Result<Rules, ConfigError> {
+    fn rules(&self) -> Result<Rules, ConfigError> {
         let window = self.checked_window()?;
         let failure_rate = checked_rate("failure_rate", self.failure_rate)?;
         let slow = self.checked_slow()?;
@@ -528,6 +529,21 @@ impl OpenWait {
             0 => backoff,
             _ => backoff.jitter(Jitter::Proportional(jitter)),
         })
+    }
+}
+
+/// A configuration and its rules. The circuits of a keyed set share one.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    pub(super) config: Arc<CircuitBreakerConfig>,
+    pub(super) rules: Arc<Rules>,
+}
+
+impl Plan {
+    pub(super) fn new(config: CircuitBreakerConfig) -> Result<Self, ConfigError> {
+        let rules = Arc::new(config.rules()?);
+        let config = Arc::new(config);
+        Ok(Self { config, rules })
     }
 }
 

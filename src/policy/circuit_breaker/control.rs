@@ -1,6 +1,6 @@
 //! What changes the state, all of it under the machine's lock.
 
-use super::config::{CircuitBreakerConfig, Rules, Shape};
+use super::config::{CircuitBreakerConfig, Plan, Rules, Shape};
 use super::event::{CircuitBreakerEvent, EventKind, PackedFacts, Reason, State, Trip};
 use super::machine::{Cause, Machine, Refused, Ticket};
 use super::probes::{Bar, Judgement, Probes};
@@ -35,14 +35,16 @@ pub enum Mode {
 }
 
 pub(super) struct Control {
-    pub(super) config: CircuitBreakerConfig,
-    pub(super) rules: Rules,
+    pub(super) config: Arc<CircuitBreakerConfig>,
+    pub(super) rules: Arc<Rules>,
     /// Number of the time window in use; 0 is none.
     window: usize,
     pub(super) ring: CountWindow,
     pub(super) consecutive: u32,
     /// Metrics-only: it would be open now, and that was told.
     crossed: bool,
+    /// The rules changed, or the window was put back: the next outcome is judged, whatever it is.
+    pub(super) unjudged: bool,
     pub(super) probes: Probes,
     pub(super) half_open_since: Instant,
     /// How often it opened in a row.
@@ -50,7 +52,7 @@ pub(super) struct Control {
     /// The wait of the last opening.
     pub(super) wait: Duration,
     pub(super) rolls: Rolls,
-    pub(super) last_trip: Option<Trip>,
+    pub(super) last_trip: Option<Box<Trip>>,
     pub(super) mode: Mode,
     pub(super) forced_by_hand: bool,
     pub(super) isolations: u32,
@@ -64,17 +66,19 @@ pub(super) struct Control {
 pub(super) enum Trash {
     Replaced { _cause: Arc<Cause> },
     Unused { _tidings: Tidings },
-    Trip { _trip: Trip },
+    Trip { _trip: Box<Trip> },
 }
 
 impl Control {
-    pub(super) fn new(config: CircuitBreakerConfig, rules: Rules, window: usize) -> Self {
+    pub(super) fn new(plan: Plan, window: usize) -> Self {
+        let Plan { config, rules } = plan;
         Self {
             config,
             window,
             ring: ring(&rules),
             consecutive: 0,
             crossed: false,
+            unjudged: false,
             probes: Probes::default(),
             half_open_since: Instant::from_nanos(0),
             opens: 0,
@@ -97,7 +101,7 @@ impl Control {
             Shape::Count(_) => self.ring.is_clear(),
             Shape::None | Shape::Time(_) => true,
         };
-        ring_is_clear && self.consecutive == 0 && !self.crossed
+        ring_is_clear && self.consecutive == 0 && !self.crossed && !self.unjudged
     }
 
     fn flags(&self) -> Flags {
@@ -243,12 +247,7 @@ impl Locked<'_> {
         match word.state() {
             State::Open if now < self.end() => {
                 let facts = PackedFacts(self.machine.front.facts.load(Ordering::Relaxed));
-                Err(Refused {
-                    kind: RejectionKind::Open,
-                    retry_after: Some(self.end().saturating_duration_since(now)),
-                    facts: facts.facts(),
-                    has_cause: facts.has_cause(),
-                })
+                Err(Refused::open(now, self.end(), facts))
             }
             State::Open => {
                 self.half_open(now, Reason::WaitOver);
@@ -296,6 +295,7 @@ impl Locked<'_> {
             return false;
         }
         let control = &mut *self.control;
+        control.unjudged = false;
         control.ring.record(class);
         if control.rules.consecutive.is_some() {
             let is_failed = class.is_failed();
@@ -372,7 +372,7 @@ impl Locked<'_> {
             counts: self.counts(),
             cause: tidings.cause().cloned(),
         };
-        if let Some(before) = self.control.last_trip.replace(trip) {
+        if let Some(before) = self.control.last_trip.replace(Box::new(trip)) {
             self.control.trash.push(Trash::Trip { _trip: before });
         }
         self.open(now, reason, tidings);
@@ -432,6 +432,7 @@ impl Locked<'_> {
         control.ring.clear();
         control.consecutive = 0;
         control.crossed = false;
+        control.unjudged = false;
         self.publish(to, word.generation() + 1);
         if from != to {
             self.control.note(
@@ -482,7 +483,8 @@ impl Locked<'_> {
     }
 
     /// Takes new rules: state, generation and counts stay unless the window changes its shape.
-    pub(super) fn take_rules(&mut self, rules: Rules) -> Result<(), ConfigError> {
+    pub(super) fn take(&mut self, plan: Plan) -> Result<(), ConfigError> {
+        let Plan { config, rules } = plan;
         let window = self
             .machine
             .windows
@@ -495,7 +497,9 @@ impl Locked<'_> {
         if rules.consecutive.is_none() {
             control.consecutive = 0;
         }
+        control.config = config;
         control.rules = rules;
+        control.unjudged = true;
         if is_new_shape {
             control.window = window;
             control.ring = ring(&control.rules);

@@ -177,13 +177,15 @@ pub struct Trip {
 
 /// The numbers that rejections carry while the circuit is open, in one word: 28 bits bad, 28 bits
 /// recorded, 3 bits for the reason, 1 for whether a cause is kept.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct PackedFacts(pub(super) u64);
 
 const NUMBER_BITS: u32 = 28;
 const NUMBER_MAX: u64 = (1 << NUMBER_BITS) - 1;
 
 impl PackedFacts {
+    pub(super) const NONE: Self = Self(0);
+
     pub(super) fn new(reason: Reason, has_cause: bool) -> Self {
         let (code, bad, recorded) = match reason {
             Reason::FailureRate(counts) => (1, counts.failed, counts.recorded),

@@ -1,13 +1,13 @@
 //! The handle that users hold.
 
 use super::call::{AsIs, Call, Wrapped};
-use super::config::CircuitBreakerConfig;
+use super::config::{CircuitBreakerConfig, Plan};
 use super::control::Mode;
 use super::event::{CircuitBreakerEvent, EventKind, Reason, State, Trip};
 use super::machine::{Machine, POLICY};
 use super::permit::{OwnedPermit, Permit};
-use super::snapshot::CircuitBreakerSnapshot;
-use super::totals::Totals;
+use super::snapshot::{CircuitBreakerSnapshot, Figures};
+use super::totals::{LastWords, Totals};
 use crate::kernel::clock::Clock;
 use crate::kernel::config::ConfigError;
 use crate::kernel::event::Subscriber;
@@ -77,25 +77,21 @@ impl CircuitBreaker {
     /// # Errors
     ///
     /// As [`new`](Self::new).
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "a configuration is handed over"
-    )]
     pub fn with_clock(
         name: impl Into<Name>,
         config: CircuitBreakerConfig,
         clock: impl Into<Clock>,
     ) -> Result<Self, ConfigError> {
-        Self::build(name.into(), &config, clock.into(), false)
+        Self::build(name.into(), Plan::new(config)?, clock.into(), false)
     }
 
     pub(super) fn build(
         name: Name,
-        config: &CircuitBreakerConfig,
+        plan: Plan,
         clock: Clock,
         compact: bool,
     ) -> Result<Self, ConfigError> {
-        let machine = Machine::new(name, clock, config.clone(), compact)?;
+        let machine = Machine::new(name, clock, plan, compact)?;
         Ok(Self(Repr::Shared(Arc::new(machine))))
     }
 
@@ -195,7 +191,7 @@ impl CircuitBreaker {
     pub fn try_acquire(&self) -> Result<Permit<'_>, Rejection> {
         match self.0.admit() {
             Ok(ticket) => Ok(Permit::new(&self.0, ticket)),
-            Err(refused) => Err(self.0.reject(&refused)),
+            Err(refused) => Err(self.0.reject(refused)),
         }
     }
 
@@ -208,7 +204,7 @@ impl CircuitBreaker {
     pub fn try_acquire_owned(&self) -> Result<OwnedPermit, Rejection> {
         match self.0.admit() {
             Ok(ticket) => Ok(OwnedPermit::new(self.0.clone(), ticket)),
-            Err(refused) => Err(self.0.reject(&refused)),
+            Err(refused) => Err(self.0.reject(refused)),
         }
     }
 
@@ -241,7 +237,7 @@ impl CircuitBreaker {
 
     /// How long calls took, with [`durations`](CircuitBreakerConfig::durations).
     pub fn durations(&self) -> Option<LatencySnapshot> {
-        self.0.durations.get().map(|durations| durations.snapshot())
+        self.0.read_durations()
     }
 
     /// The state as a value. Reading it draws the conclusions of time passing, as a call would,
@@ -264,7 +260,8 @@ impl CircuitBreaker {
 
     /// The window that last opened the circuit, as it was then.
     pub fn last_trip(&self) -> Option<Trip> {
-        self.0.locked(|locked| locked.control.last_trip.clone())
+        self.0
+            .locked(|locked| locked.control.last_trip.as_deref().cloned())
     }
 
     /// Subscribes to what happens from now on; the subscriber keeps at most `capacity` events.
@@ -367,10 +364,9 @@ impl CircuitBreaker {
     }
 
     fn take_config(&self, config: &CircuitBreakerConfig) -> Result<(), ConfigError> {
-        let rules = config.rules()?;
+        let plan = Plan::new(config.clone())?;
         self.0.locked(|locked| {
-            locked.take_rules(rules)?;
-            locked.control.config = config.clone();
+            locked.take(plan)?;
             locked.note(EventKind::Reconfigured);
             Ok(())
         })
@@ -378,7 +374,19 @@ impl CircuitBreaker {
 
     /// The configuration in force.
     pub fn config(&self) -> CircuitBreakerConfig {
-        self.0.locked(|locked| locked.control.config.clone())
+        self.0
+            .locked(|locked| CircuitBreakerConfig::clone(&locked.control.config))
+    }
+
+    /// What of a snapshot an exporter shows, without the copy of the window.
+    pub(crate) fn figures(&self) -> Figures {
+        let _ = self.state();
+        self.0.read_figures()
+    }
+
+    /// Where this breaker will leave its figures when it is gone.
+    pub(crate) fn last_words(&self) -> LastWords {
+        self.0.last_words.get_or_init(LastWords::default).clone()
     }
 
     /// A handle that does not keep the breaker alive.

@@ -1,6 +1,6 @@
 //! One circuit per endpoint, tenant or route.
 
-use super::config::CircuitBreakerConfig;
+use super::config::{CircuitBreakerConfig, Plan};
 use super::event::State;
 use super::handle::CircuitBreaker;
 use super::totals::Totals;
@@ -76,21 +76,19 @@ where
         clock: impl Into<Clock>,
     ) -> Result<Self, ConfigError> {
         let (name, clock) = (name.into(), clock.into());
-        let overflow = CircuitBreaker::build(name.clone(), &config, clock.clone(), false)?;
+        let plan = Plan::new(config)?;
+        let overflow = CircuitBreaker::build(name.clone(), plan.clone(), clock.clone(), false)?;
         let (label, fallback) = (name.clone(), overflow.clone());
         Self::with(name, capacity, overflow, move |_| {
             // The overflow entry was made of this configuration, so it cannot be refused here.
-            CircuitBreaker::build(label.clone(), &config, clock.clone(), true)
+            CircuitBreaker::build(label.clone(), plan.clone(), clock.clone(), true)
                 .unwrap_or_else(|_| fallback.clone())
         })
     }
 
     /// The totals of all circuits, of those evicted too.
     pub fn totals(&self) -> Totals {
-        let mut totals = self.remains();
-        self.for_each(|_, breaker| totals.add(&breaker.totals()));
-        totals.add(&self.overflow().totals());
-        totals
+        self.sum()
     }
 
     /// How many circuits are in `state`.

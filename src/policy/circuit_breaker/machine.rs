@@ -3,10 +3,11 @@
 //! What a call reads is in [`Front`], one cache line that is written only when the state changes.
 //! What changes the state is in [`Control`](super::control::Control), behind a short lock.
 
-use super::config::{CircuitBreakerConfig, DroppedCalls, Rules, Shape};
+use super::config::{DroppedCalls, Plan, Rules, Shape};
 use super::control::{Control, Locked};
-use super::event::{CircuitBreakerEvent, EventKind, PackedFacts, State};
-use super::totals::Counter;
+use super::event::{CircuitBreakerEvent, PackedFacts, State};
+use super::totals::{Counter, LastWords};
+use super::trace::LastTold;
 use super::windows::Windows;
 use super::word::{Flags, Word};
 use crate::kernel::clock::Clock;
@@ -17,7 +18,7 @@ use crate::kernel::instant::{Instant, saturating_nanos};
 use crate::kernel::name::Name;
 use crate::kernel::outcome::Tidings;
 use crate::kernel::ratio::Ratio;
-use crate::kernel::rejection::{Facts, Rejection, RejectionKind};
+use crate::kernel::rejection::{Rejection, RejectionKind};
 use crate::kernel::stripe::Striped;
 use crate::kernel::sync::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Mutex, Ordering, Published};
 use crate::kernel::window::time::{Recorded, TimeWindow};
@@ -40,6 +41,9 @@ pub(super) struct Machine {
     /// The error that opened the circuit, where a classifier handed one over.
     pub(super) cause: Published<Cause>,
     pub(super) durations: OnceLock<Box<LatencyHistogram>>,
+    /// Made when somebody exports it; filled when it is dropped.
+    pub(super) last_words: OnceLock<LastWords>,
+    pub(super) told: LastTold,
     pub(super) events: Events<CircuitBreakerEvent>,
     pub(super) clock: Clock,
     pub(super) name: Name,
@@ -87,22 +91,42 @@ impl Ticket {
     }
 }
 
-/// Why a call is not admitted.
-#[derive(Debug)]
+/// Why a call is not admitted, in three words.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Refused {
     pub(super) kind: RejectionKind,
-    pub(super) retry_after: Option<Duration>,
-    pub(super) facts: Facts,
-    pub(super) has_cause: bool,
+    /// In nanoseconds; `u64::MAX` for none.
+    retry_after: u64,
+    facts: PackedFacts,
 }
 
 impl Refused {
+    /// Open until `end`.
+    pub(super) fn open(now: Instant, end: Instant, facts: PackedFacts) -> Self {
+        Self {
+            kind: RejectionKind::Open,
+            // The longest wait there is must not read as none.
+            retry_after: end
+                .as_nanos()
+                .saturating_sub(now.as_nanos())
+                .min(u64::MAX - 1),
+            facts,
+        }
+    }
+
+    /// Open, and worth another try at once.
+    pub(super) fn due() -> Self {
+        Self {
+            retry_after: 0,
+            ..Self::plain(RejectionKind::Open)
+        }
+    }
+
     pub(super) fn plain(kind: RejectionKind) -> Self {
         Self {
             kind,
-            retry_after: None,
-            facts: Facts::None,
-            has_cause: false,
+            retry_after: u64::MAX,
+            facts: PackedFacts::NONE,
         }
     }
 }
@@ -111,12 +135,11 @@ impl Machine {
     pub(super) fn new(
         name: Name,
         clock: Clock,
-        config: CircuitBreakerConfig,
+        plan: Plan,
         compact: bool,
     ) -> Result<Self, ConfigError> {
-        let rules = config.rules()?;
         let windows = Windows::new(compact);
-        let window = windows.number(rules.window, &clock)?;
+        let window = windows.number(plan.rules.window, &clock)?;
         let machine = Self {
             front: CachePadded::new(Front::new()),
             windows,
@@ -127,8 +150,10 @@ impl Machine {
             },
             cause: Published::empty(),
             durations: OnceLock::new(),
+            last_words: OnceLock::new(),
+            told: LastTold::default(),
             events: Events::new(),
-            control: Mutex::new(Control::new(config, rules, window)),
+            control: Mutex::new(Control::new(plan, window)),
             clock,
             name,
         };
@@ -170,12 +195,7 @@ impl Machine {
                     }
                     let now = self.now_for_open(end);
                     if now < end {
-                        return Err(Refused {
-                            kind: RejectionKind::Open,
-                            retry_after: Some(end.saturating_duration_since(now)),
-                            facts: facts.facts(),
-                            has_cause: facts.has_cause(),
-                        });
+                        return Err(Refused::open(now, end, facts));
                     }
                     return self.locked(|locked| locked.admit());
                 }
@@ -362,29 +382,33 @@ impl Machine {
     }
 
     /// Counts a refusal and makes the error for it.
-    pub(super) fn reject(&self, refused: &Refused) -> Rejection {
+    #[inline]
+    pub(super) fn reject(&self, refused: Refused) -> Rejection {
         self.count(match refused.kind {
             RejectionKind::ForcedOpen => Counter::RejectedForcedOpen,
             RejectionKind::ProbesFull => Counter::RejectedProbesFull,
             _ => Counter::RejectedOpen,
         });
+        self.trace_rejection(refused.kind);
         self.rejection(refused)
     }
 
     /// The error for a refusal.
-    pub(super) fn rejection(&self, refused: &Refused) -> Rejection {
-        let cause = if refused.has_cause {
+    #[inline]
+    pub(super) fn rejection(&self, refused: Refused) -> Rejection {
+        let cause = if refused.facts.has_cause() {
             self.cause.read(Arc::clone)
         } else {
             None
         };
-        let Refused {
-            kind,
-            retry_after,
-            facts,
-            ..
-        } = *refused;
-        Rejection::assemble(POLICY, self.name.clone(), kind, facts, retry_after, cause)
+        Rejection::assemble(
+            POLICY,
+            self.name.clone(),
+            refused.kind,
+            refused.facts.facts(),
+            (refused.retry_after != u64::MAX).then(|| Duration::from_nanos(refused.retry_after)),
+            cause,
+        )
     }
 
     pub(super) fn count(&self, counter: Counter) {
@@ -416,37 +440,6 @@ impl Machine {
         aftermath.run();
         drop(trash);
         result
-    }
-
-    fn trace(&self, event: &CircuitBreakerEvent) {
-        let (name, seq) = (self.name.as_str(), event.seq);
-        match &event.kind {
-            EventKind::StateChanged {
-                from,
-                to,
-                reason,
-                wait,
-            } => tracing::info!(
-                target: "backstop::policy",
-                name, seq, %from, %to, reason = reason.as_str(), ?wait,
-                "circuit breaker changed state"
-            ),
-            EventKind::WouldHaveOpened { reason } => tracing::info!(
-                target: "backstop::policy",
-                name, seq, reason = reason.as_str(),
-                "circuit breaker would have opened"
-            ),
-            EventKind::ProbeWrittenOff => tracing::info!(
-                target: "backstop::policy",
-                name, seq,
-                "circuit breaker wrote off a silent probe"
-            ),
-            EventKind::Reset | EventKind::Reconfigured => tracing::info!(
-                target: "backstop::policy",
-                name, seq, what = ?event.kind,
-                "circuit breaker was changed by hand"
-            ),
-        }
     }
 }
 

@@ -85,6 +85,7 @@
 //! # Rules
 //!
 #![doc = include_str!("RULES.md")]
+#![allow(clippy::doc_markdown, reason = "a rule's id is no identifier")]
 
 mod call;
 mod config;
@@ -104,6 +105,7 @@ mod service;
 mod shuttle_tests;
 mod snapshot;
 mod totals;
+mod trace;
 mod windows;
 mod word;
 
@@ -115,4 +117,5 @@ pub use handle::{CircuitBreaker, TransitionRefused};
 pub use permit::{OwnedPermit, Permit};
 pub use service::{CircuitBreakerFuture, CircuitBreakerLayer, CircuitBreakerService};
 pub use snapshot::{CircuitBreakerSnapshot, WindowSnapshot};
+pub(crate) use totals::LastWords;
 pub use totals::Totals;

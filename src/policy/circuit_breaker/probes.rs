@@ -105,8 +105,9 @@ impl Probes {
         let reaches = |extra: u64| {
             bar.failure_rate
                 .is_reached_by(self.counts.failed.saturating_add(extra), all)
-                || (bar.slow_rate)
-                    .is_some_and(|rate| rate.is_reached_by(self.counts.slow.saturating_add(extra), all))
+                || (bar.slow_rate).is_some_and(|rate| {
+                    rate.is_reached_by(self.counts.slow.saturating_add(extra), all)
+                })
         };
         if bar.decision == ProbeDecision::All && missing > 0 {
             Judgement::Undecided

@@ -5,13 +5,12 @@ use super::event::State;
 use super::handle::{CircuitBreaker, Repr};
 use super::machine::{Machine, Refused, Ticket};
 use crate::kernel::outcome::{Classifier, DefaultClassifier, Tidings};
-use crate::kernel::rejection::{Rejection, RejectionKind};
+use crate::kernel::rejection::Rejection;
 use pin_project_lite::pin_project;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -174,17 +173,13 @@ where
 #[inline(never)]
 fn refuse(machine: &Machine, admission: Result<Ticket, Refused>) -> Rejection {
     match admission {
-        Err(refused) => machine.reject(&refused),
+        Err(refused) => machine.reject(refused),
         Ok(ticket) => {
             machine.withdraw(ticket);
-            let refused = Refused {
-                retry_after: Some(Duration::ZERO),
-                ..Refused::plain(RejectionKind::Open)
-            };
             if ticket.word.state() == State::Disabled {
-                machine.rejection(&refused)
+                machine.rejection(Refused::due())
             } else {
-                machine.reject(&refused)
+                machine.reject(Refused::due())
             }
         }
     }

@@ -88,7 +88,29 @@ fn class(letter: char) -> Result<Class, ConfigError> {
         })
 }
 
+/// What an exporter shows of a breaker, all of one moment.
+pub(crate) struct Figures {
+    pub(crate) state: State,
+    /// As in a [snapshot](CircuitBreakerSnapshot::counts).
+    pub(crate) counts: Counts,
+    /// Whether successes are counted in the totals.
+    pub(crate) has_successes: bool,
+}
+
 impl Machine {
+    pub(super) fn read_figures(&self) -> Figures {
+        self.locked(|locked| {
+            let now = locked.machine.clock.now();
+            let (state, counts) = locked.state_and_counts(now);
+            let word = locked.word();
+            Figures {
+                state,
+                counts,
+                has_successes: word.counts_totals() || word.window() > 0,
+            }
+        })
+    }
+
     pub(super) fn read_snapshot(&self) -> CircuitBreakerSnapshot {
         self.locked(|locked| locked.snapshot())
     }
@@ -121,22 +143,28 @@ impl Machine {
 impl Locked<'_> {
     fn snapshot(&mut self) -> CircuitBreakerSnapshot {
         let now = self.machine.clock.now();
-        self.settle(now);
-        let state = self.word().state();
-        let is_half_open = state == State::HalfOpen;
+        let (state, counts) = self.state_and_counts(now);
         CircuitBreakerSnapshot {
             state,
             mode: self.control.mode,
             forced_open: self.control.forced_by_hand,
             remaining: (state == State::Open).then(|| self.end().saturating_duration_since(now)),
             opens: self.control.opens,
-            counts: if is_half_open {
-                self.control.probes.counts()
-            } else {
-                self.counts()
-            },
+            counts,
             window: self.window_snapshot(),
         }
+    }
+
+    /// The state, and what its calls came to: the probes in the half-open state, else the window.
+    fn state_and_counts(&mut self, now: Instant) -> (State, Counts) {
+        self.settle(now);
+        let state = self.word().state();
+        let counts = if state == State::HalfOpen {
+            self.control.probes.counts()
+        } else {
+            self.counts()
+        };
+        (state, counts)
     }
 
     fn window_snapshot(&self) -> WindowSnapshot {
@@ -212,6 +240,7 @@ impl Locked<'_> {
                 window.restore(self.word().generation(), now, calls);
             }
         }
+        self.control.unjudged = true;
         self.refresh();
     }
 }

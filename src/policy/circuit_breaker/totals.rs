@@ -1,7 +1,9 @@
 //! What a breaker has counted since it was made.
 
 use super::machine::Machine;
+use crate::kernel::histogram::LatencySnapshot;
 use crate::kernel::window::{CLASSES, Class};
+use std::sync::{Arc, OnceLock};
 
 /// The striped counters, by index. The first four are the classes of a recorded call.
 #[derive(Clone, Copy)]
@@ -91,7 +93,34 @@ impl Totals {
     }
 }
 
+/// Where a breaker that is gone leaves its figures, for those who must not keep it alive.
+pub(crate) type LastWords = Arc<OnceLock<Farewell>>;
+
+/// The figures of a breaker that is gone.
+#[derive(Debug)]
+pub(crate) struct Farewell {
+    pub(crate) totals: Totals,
+    pub(crate) durations: Option<LatencySnapshot>,
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        if let Some(last_words) = self.last_words.get() {
+            let farewell = Farewell {
+                totals: self.read_totals(),
+                durations: self.read_durations(),
+            };
+            // Nobody else fills it, and nobody does so twice.
+            let _ = last_words.set(farewell);
+        }
+    }
+}
+
 impl Machine {
+    pub(super) fn read_durations(&self) -> Option<LatencySnapshot> {
+        self.durations.get().map(|durations| durations.snapshot())
+    }
+
     pub(super) fn read_totals(&self) -> Totals {
         let mut classes = CLASSES.map(|class| self.totals.sum(Counter::of(class) as usize));
         for window in self.windows.iter() {

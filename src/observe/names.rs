@@ -1,0 +1,176 @@
+//! The names of all metrics, in one table.
+//!
+//! A name begins with the thing that is measured and ends with its unit, or with `_total` on a
+//! counter. Labels are bounded by what a program is made of: names of policies, states, outcomes,
+//! reasons; never an id, a user or an error's text.
+
+use metrics::{Counter, Gauge, Histogram, Label, SharedString, Unit};
+
+/// One metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Metric {
+    /// The name, in `snake_case`.
+    pub name: &'static str,
+    /// How its values go.
+    pub kind: MetricKind,
+    /// The unit, in the plural and without a prefix; `None` for a number of things.
+    pub unit: Option<&'static str>,
+    /// What it tells.
+    pub help: &'static str,
+    /// The keys of its labels; every series of the metric has all of them.
+    pub labels: &'static [&'static str],
+}
+
+/// How the values of a metric go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MetricKind {
+    /// Only up, from zero.
+    Counter,
+    /// Up and down.
+    Gauge,
+    /// Many values, of which the distribution is kept.
+    Histogram,
+}
+
+macro_rules! table {
+    (@unit) => { None };
+    (@unit $unit:literal) => { Some($unit) };
+    ($($(#[$doc:meta])* $id:ident: $kind:ident $name:literal $(in $unit:literal)?
+        { $($label:literal),+ } $help:literal;)+) => {
+        $(
+            #[doc = concat!("`", $name, "`: ", $help)]
+            #[doc = ""]
+            $(#[$doc])*
+            pub const $id: Metric = Metric {
+                name: $name,
+                kind: MetricKind::$kind,
+                unit: table!(@unit $($unit)?),
+                help: $help,
+                labels: &[$($label),+],
+            };
+        )+
+
+        /// All of them.
+        pub const METRICS: &[Metric] = &[$($id),+];
+    };
+}
+
+table! {
+    /// `outcome` is `success`, `failure`, `ignored`, `dropped` or `late`. There is no `success`
+    /// while successes are not counted (a circuit breaker with `totals(false)` and no time window).
+    POLICY_CALLS: Counter "policy_calls_total" { "policy", "name", "outcome" }
+        "Calls that a policy admitted and that have ended, by what they came to.";
+    /// `reason` is `open`, `forced_open` or `probes_full`.
+    POLICY_REJECTIONS: Counter "policy_rejections_total" { "policy", "name", "reason" }
+        "Calls that a policy refused.";
+    /// Only of policies that keep durations: `CircuitBreakerConfig::durations`.
+    POLICY_CALL_DURATION: Histogram "policy_call_duration_seconds" in "seconds" { "policy", "name" }
+        "How long the calls took that a policy admitted.";
+    /// `state` is one of `circuit_breaker::State::ALL`; of the six series exactly one is 1.
+    CIRCUIT_BREAKER_STATE: Gauge "circuit_breaker_state" { "name", "state" }
+        "1 for the state that a circuit breaker is in, 0 for the others.";
+    /// It is 0 while the window is empty, and so while the circuit is open.
+    CIRCUIT_BREAKER_FAILURE_RATIO: Gauge "circuit_breaker_failure_ratio" in "ratio" { "name" }
+        "Failed calls among those in a circuit breaker's window (half-open: among its probes), from 0 to 1.";
+    /// `state` is one of `circuit_breaker::State::ALL`. The overflow entry is not among them.
+    CIRCUIT_BREAKER_KEYED_ENTRIES: Gauge "circuit_breaker_keyed_entries" { "name", "state" }
+        "Entries of a keyed set of circuit breakers, by their state.";
+    CIRCUIT_BREAKER_KEYED_OVERFLOWS: Counter "circuit_breaker_keyed_overflows_total" { "name" }
+        "How often a keyed set of circuit breakers had no room for a key and answered with its overflow entry.";
+}
+
+/// Tells the `metrics` recorder that is installed here what each metric is.
+///
+/// An [`Exporter`](super::metrics::Exporter) does this itself when it first publishes. Recorders
+/// that keep the first description they get keep yours if you describe a metric before that.
+pub fn describe() {
+    for metric in METRICS {
+        let name = metric.name;
+        let help = SharedString::const_str(metric.help);
+        let unit = metric.unit.and_then(Unit::from_string);
+        metrics::with_recorder(|recorder| match metric.kind {
+            MetricKind::Counter => recorder.describe_counter(name.into(), unit, help),
+            MetricKind::Gauge => recorder.describe_gauge(name.into(), unit, help),
+            MetricKind::Histogram => recorder.describe_histogram(name.into(), unit, help),
+        });
+    }
+}
+
+/// A metric with the values of its labels.
+#[derive(Clone, Debug)]
+pub(super) struct Series {
+    name: &'static str,
+    labels: Vec<Label>,
+}
+
+impl Metric {
+    /// The series with these values, in the order of [`labels`](Self::labels).
+    pub(super) fn series<const N: usize>(&self, values: [&str; N]) -> Series {
+        debug_assert_eq!(values.len(), self.labels.len(), "labels of {}", self.name);
+        let labels = self.labels.iter().zip(values);
+        Series {
+            name: self.name,
+            labels: labels
+                .map(|(key, value)| Label::new(*key, value.to_owned()))
+                .collect(),
+        }
+    }
+}
+
+const TARGET: &str = "backstop::observe";
+
+/// Each of these is one look-up in the recorder that is installed here.
+impl Series {
+    pub(super) fn counter(&self) -> Counter {
+        metrics::counter!(target: TARGET, self.name, self.labels.iter())
+    }
+
+    pub(super) fn gauge(&self) -> Gauge {
+        metrics::gauge!(target: TARGET, self.name, self.labels.iter())
+    }
+
+    pub(super) fn histogram(&self) -> Histogram {
+        metrics::histogram!(target: TARGET, self.name, self.labels.iter())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn names_follow_the_rules() {
+        let snake = |text: &str| {
+            text.starts_with(|c: char| c.is_ascii_lowercase())
+                && text
+                    .chars()
+                    .all(|c| matches!(c, 'a'..='z' | '0'..='9' | '_'))
+                && !text.contains("__")
+                && !text.ends_with('_')
+        };
+        for metric in METRICS {
+            let name = metric.name;
+            assert!(snake(name), "{name}");
+            assert!(metric.labels.iter().all(|label| snake(label)), "{name}");
+            let is_counter = metric.kind == MetricKind::Counter;
+            assert_eq!(name.ends_with("_total"), is_counter, "{name}");
+            if let Some(unit) = metric.unit {
+                let stem = name.strip_suffix("_total").unwrap_or(name);
+                assert!(stem.ends_with(&format!("_{unit}")), "{name}");
+            }
+            assert!(metric.help.ends_with('.'), "{name}");
+        }
+    }
+
+    #[test]
+    fn no_metric_and_no_label_stands_twice() {
+        let names: BTreeSet<_> = METRICS.iter().map(|metric| metric.name).collect();
+        assert_eq!(names.len(), METRICS.len());
+        for metric in METRICS {
+            let labels: BTreeSet<_> = metric.labels.iter().collect();
+            assert_eq!(labels.len(), metric.labels.len(), "{}", metric.name);
+        }
+    }
+}
