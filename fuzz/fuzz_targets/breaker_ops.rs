@@ -6,6 +6,7 @@
 
 #[path = "../../tests/model/naive.rs"]
 mod naive;
+#[expect(dead_code, reason = "the tests also count what a run went through")]
 #[path = "../../tests/model/pair.rs"]
 mod pair;
 #[path = "../../tests/model/script.rs"]

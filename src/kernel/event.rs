@@ -4,13 +4,11 @@
 //! A queue that is full loses its oldest event and counts it: a slow subscriber never holds up the
 //! source. With no subscriber, an event costs one relaxed load.
 
-use crate::kernel::sync::wake_all;
-use parking_lot::Mutex;
+use crate::kernel::sync::{AtomicUsize, Mutex, Ordering, wake_all};
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 
@@ -191,7 +189,10 @@ impl<E> Aftermath<E> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, backstop_loom))]
+mod loom_tests;
+
+#[cfg(all(test, not(any(backstop_loom, backstop_shuttle))))]
 mod tests {
     use super::*;
     use futures::FutureExt;

@@ -2,11 +2,12 @@
 
 use crate::kernel::config::ConfigError;
 use crate::kernel::name::Name;
+use crate::kernel::sync::{AtomicBool, Ordering, fence};
 use parking_lot::Mutex;
 use std::borrow::Borrow;
 use std::fmt;
 use std::hash::Hash;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, OnceLock};
 
 /// A handle that a [`Keyed`] set can hold: cheap to clone, and able to say when it may be dropped.
@@ -81,6 +82,47 @@ struct Slot<V> {
     touched: AtomicBool,
     /// About to be evicted: whoever finds this must not use the value.
     retired: AtomicBool,
+}
+
+impl<V: Entry> Slot<V> {
+    fn new(value: V) -> Self {
+        Self {
+            value,
+            touched: AtomicBool::new(true),
+            retired: AtomicBool::new(false),
+        }
+    }
+
+    /// A handle, unless the entry is about to be evicted.
+    fn hold(&self) -> Option<V> {
+        let value = self.value.clone();
+        // Hold, fence, look; the sweep marks, fences, looks: at least one sees the other.
+        fence(Ordering::SeqCst);
+        if self.retired.load(Ordering::Relaxed) {
+            return None;
+        }
+        // Written once per sweep, so that hits on one key share no line for writing.
+        if !self.touched.load(Ordering::Relaxed) {
+            self.touched.store(true, Ordering::Relaxed);
+        }
+        Some(value)
+    }
+
+    /// Marks an entry that may go, so that nobody holds it from here on. One sweep at a time.
+    fn retire(&self) -> bool {
+        if self.touched.swap(false, Ordering::Relaxed) || !self.value.is_idle() {
+            return false;
+        }
+        self.retired.store(true, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        if self.value.is_held() || !self.value.is_idle() {
+            self.retired.store(false, Ordering::Relaxed);
+            return false;
+        }
+        // Whoever held it has let go; what they counted is counted.
+        fence(Ordering::Acquire);
+        true
+    }
 }
 
 /// The most entries a set may hold.
@@ -260,17 +302,7 @@ where
         let Some(slot) = entries.get(key) else {
             return Found::Nothing;
         };
-        let value = slot.value.clone();
-        // Hold, fence, look; the sweep marks, fences, looks: at least one sees the other.
-        fence(Ordering::SeqCst);
-        if slot.retired.load(Ordering::Relaxed) {
-            return Found::Retired;
-        }
-        // Written once per sweep, so that hits on one key share no line for writing.
-        if !slot.touched.load(Ordering::Relaxed) {
-            slot.touched.store(true, Ordering::Relaxed);
-        }
-        Found::Value(value)
+        slot.hold().map_or(Found::Retired, Found::Value)
     }
 
     fn for_each(&self, mut visit: impl FnMut(&K, &V)) {
@@ -293,11 +325,7 @@ where
     /// Inserts a new entry into a place that was reserved; `None` if another thread was faster.
     fn insert(&self, key: K) -> Option<V> {
         let value = (self.make)(&key);
-        let slot = Slot {
-            value: value.clone(),
-            touched: AtomicBool::new(true),
-            retired: AtomicBool::new(false),
-        };
+        let slot = Slot::new(value.clone());
         if self.entries.pin().try_insert(key, slot).is_ok() {
             return Some(value);
         }
@@ -352,19 +380,11 @@ where
     }
 
     fn try_retire(&self, slot: &Slot<V>) -> bool {
-        if slot.touched.swap(false, Ordering::Relaxed) || !slot.value.is_idle() {
-            return false;
+        let is_gone = slot.retire();
+        if is_gone {
+            slot.value.leave(&mut self.remains.lock());
         }
-        slot.retired.store(true, Ordering::Relaxed);
-        fence(Ordering::SeqCst);
-        if slot.value.is_held() || !slot.value.is_idle() {
-            slot.retired.store(false, Ordering::Relaxed);
-            return false;
-        }
-        // Whoever held it has let go; what they counted is counted.
-        fence(Ordering::Acquire);
-        slot.value.leave(&mut self.remains.lock());
-        true
+        is_gone
     }
 }
 
@@ -401,7 +421,10 @@ impl<K, V: Entry> fmt::Debug for Keyed<K, V> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, backstop_loom))]
+mod loom_tests;
+
+#[cfg(all(test, not(any(backstop_loom, backstop_shuttle))))]
 mod tests {
     use super::*;
 

@@ -9,41 +9,26 @@
 mod imp {
     pub(crate) use parking_lot::Mutex;
     pub(crate) use std::sync::atomic::{
-        AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering, fence,
+        AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
     };
 }
 
 #[cfg(any(backstop_loom, backstop_shuttle))]
 mod imp {
     #[cfg(backstop_loom)]
+    pub(crate) use super::for_loom::*;
+    #[cfg(backstop_loom)]
     use loom::sync as checker;
     #[cfg(backstop_shuttle)]
     use shuttle::sync as checker;
 
     use checker::MutexGuard;
+    pub(crate) use checker::atomic::Ordering;
     #[cfg(backstop_shuttle)]
-    pub(crate) use checker::atomic::fence;
-    pub(crate) use checker::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
-
-    #[cfg(backstop_loom)]
-    loom::thread_local! {
-        static LEAVES_FENCES_OUT: std::cell::Cell<bool> = std::cell::Cell::new(false);
-    }
-
-    /// The checker's fence, unless this thread leaves fences out.
-    #[cfg(backstop_loom)]
-    pub(crate) fn fence(order: Ordering) {
-        if !LEAVES_FENCES_OUT.with(std::cell::Cell::get) {
-            checker::atomic::fence(order);
-        }
-    }
-
-    /// From here on this thread runs the code as if it had no fences: a model that still passes
-    /// does not test them.
-    #[cfg(all(test, backstop_loom))]
-    pub(crate) fn leave_fences_out() {
-        LEAVES_FENCES_OUT.with(|leaves_out| leaves_out.set(true));
-    }
+    pub(crate) use checker::atomic::{
+        AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, fence,
+    };
+    use std::sync::PoisonError;
 
     /// The checker's mutex with `parking_lot`'s signature.
     #[derive(Debug)]
@@ -55,8 +40,105 @@ mod imp {
         }
 
         pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
-            self.0.lock().expect("no user code runs under our locks")
+            // `parking_lot` knows no poison. A guard that is let go while the thread unwinds (a call
+            // panicked, and is being recorded) poisons here, and means nothing.
+            self.0.lock().unwrap_or_else(PoisonError::into_inner)
         }
+
+        pub(crate) fn get_mut(&mut self) -> &mut T {
+            self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
+        }
+    }
+}
+
+/// What loom needs besides its own types.
+#[cfg(backstop_loom)]
+mod for_loom {
+    use loom::sync::atomic;
+    use loom::sync::atomic::Ordering;
+    use std::cell::Cell;
+    use std::ops::Deref;
+
+    /// An atomic whose loads loom puts in order, too.
+    ///
+    /// Loom finds a race of a store by the *last* access to the atomic. A load of the storing
+    /// thread's own, as before each exchange, is that last access, and hides the loads of others
+    /// before it: interleavings of them would be left out (in loom 0.7). So a load first takes a
+    /// turn: an exchange, on an atomic beside it, that always fails and so changes nothing but that
+    /// loom tries both orders of any two loads.
+    macro_rules! atomic {
+        ($name:ident, $value:ty) => {
+            #[derive(Debug, Default)]
+            pub(crate) struct $name {
+                atomic: atomic::$name,
+                turn: atomic::AtomicBool,
+            }
+
+            impl $name {
+                pub(crate) fn new(value: $value) -> Self {
+                    Self {
+                        atomic: atomic::$name::new(value),
+                        turn: atomic::AtomicBool::new(false),
+                    }
+                }
+
+                pub(crate) fn load(&self, order: Ordering) -> $value {
+                    let relaxed = Ordering::Relaxed;
+                    let _ = self.turn.compare_exchange(true, true, relaxed, relaxed);
+                    self.atomic.load(order)
+                }
+            }
+
+            impl Deref for $name {
+                type Target = atomic::$name;
+
+                fn deref(&self) -> &atomic::$name {
+                    &self.atomic
+                }
+            }
+        };
+    }
+
+    atomic!(AtomicBool, bool);
+    atomic!(AtomicU8, u8);
+    atomic!(AtomicU32, u32);
+    atomic!(AtomicU64, u64);
+    atomic!(AtomicUsize, usize);
+
+    loom::thread_local! {
+        static LEAVES_FENCES_OUT: Cell<bool> = Cell::new(false);
+    }
+
+    /// Loom's fence, unless this thread leaves fences out.
+    pub(crate) fn fence(order: Ordering) {
+        if !LEAVES_FENCES_OUT.with(Cell::get) {
+            atomic::fence(order);
+        }
+    }
+
+    /// From here on this thread runs the code as if it had no fences: a model that still passes
+    /// does not test them.
+    #[cfg(test)]
+    pub(crate) fn leave_fences_out() {
+        LEAVES_FENCES_OUT.with(|leaves_out| leaves_out.set(true));
+    }
+
+    /// Runs `model` in every interleaving of its threads in which at most `preemptions` of them
+    /// are interrupted; `None` for all interleavings.
+    #[cfg(test)]
+    pub(crate) fn explore(preemptions: Option<usize>, model: impl Fn() + Send + Sync + 'static) {
+        let explored = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = preemptions;
+        builder.max_branches = 100_000;
+        builder.check({
+            let explored = explored.clone();
+            move || {
+                explored.fetch_add(1, Ordering::Relaxed);
+                model();
+            }
+        });
+        println!("{} interleavings", explored.load(Ordering::Relaxed));
     }
 }
 

@@ -254,9 +254,9 @@ fn answers(config: CircuitBreakerConfig, good: &[bool]) -> Vec<State> {
         .zip(good)
         .map(|(permit, good)| {
             if *good {
-                permit.success()
+                permit.success();
             } else {
-                permit.failure()
+                permit.failure();
             }
             rig.state()
         })
@@ -310,9 +310,9 @@ fn cb6a_every_tally_of_probes_gives_the_verdict_of_the_rule() {
                 for probe in 0..probes {
                     if let Ok(permit) = rig.breaker.try_acquire() {
                         if outcomes >> probe & 1 == 1 {
-                            permit.failure()
+                            permit.failure();
                         } else {
-                            permit.success()
+                            permit.success();
                         }
                     }
                     if rig.state() != State::HalfOpen {

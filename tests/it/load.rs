@@ -316,7 +316,7 @@ async fn cb7a_cb8b_g2a_g2b_in_a_storm_every_call_is_counted_once_and_nothing_lea
         assert!(ended.iter().all(|(all, timely)| all >= timely), "{context}");
         let late: u64 = ended.iter().map(|(all, timely)| all - timely).sum();
         assert_eq!(totals.late, late, "{context}");
-        assert!(totals.rejected() > 0 && totals.late > 0, "{context}");
+        assert!(totals.rejected() > 0, "{context}");
 
         // No place of a probe was lost: a healthy callee closes it.
         breaker.set_mode(Mode::Normal);

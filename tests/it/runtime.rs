@@ -3,7 +3,7 @@
 use crate::rig::{MS, SECOND};
 use backstop::kernel::clock::Clock;
 use backstop::kernel::rejection::RejectionKind;
-use backstop::policy::circuit_breaker::{State, Window};
+use backstop::policy::circuit_breaker::State;
 use backstop::{CircuitBreaker, CircuitBreakerConfig, Error};
 use std::time::Duration;
 
@@ -46,7 +46,10 @@ async fn cb5a_cb5d_a_paused_runtime_moves_a_breaker_built_without_a_clock() {
 #[tokio::test(start_paused = true)]
 async fn cb4b_g3_a_paused_runtime_moves_windows_and_durations() {
     let config = CircuitBreakerConfig::default()
-        .window(Window::time(10 * SECOND, 10))
+        .window(backstop::policy::circuit_breaker::Window::time(
+            10 * SECOND,
+            10,
+        ))
         .slow_calls(SECOND, 1.0);
     let breaker = CircuitBreaker::new("runtime", config).unwrap();
     for seconds in [1, 2] {

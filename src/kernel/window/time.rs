@@ -17,7 +17,8 @@
 //! the others recorded; so of calls that overlap, the last to finish sees all. A good call can
 //! change the verdict only if bad ones are in the window, and then only when it completes the
 //! minimum or is its stripe's first of an epoch (older good calls may just have expired). All other
-//! good calls skip the fence and the look.
+//! good calls skip the fence and the look. One that does so because the minimum is complete, while a
+//! new epoch begins in which it is not, leaves the verdict to the next call.
 
 use super::{CLASSES, Class, Counts};
 use crate::kernel::clock::Clock;
@@ -193,7 +194,8 @@ impl TimeWindow {
         }
         fence(Ordering::SeqCst);
         let bad = self.bad.load(Ordering::Relaxed);
-        if bad == 0 || tag.wrapping_sub(bad) >= u64::from(self.shape.buckets) {
+        // A bad call of a newer bucket than this call's is in the window with it.
+        if bad == 0 || tag.saturating_sub(bad) >= u64::from(self.shape.buckets) {
             Recorded::Settled
         } else {
             Recorded::Look

@@ -435,7 +435,7 @@ impl WeakCircuitBreaker {
 /// The handle that copies a pointer instead of counting references.
 impl From<&'static CircuitBreaker> for CircuitBreaker {
     fn from(breaker: &'static CircuitBreaker) -> Self {
-        Self(Repr::Static(&*breaker.0))
+        Self(Repr::Static(&breaker.0))
     }
 }
 

@@ -416,7 +416,8 @@ impl Machine {
     }
 
     fn count_class(&self, class: Class, word: Word) {
-        if class != Class::Ok || word.counts_totals() {
+        // A time window counts its successes anyway, so those of probes belong to them.
+        if class != Class::Ok || word.counts_totals() || word.window() != 0 {
             self.count(Counter::of(class));
         }
     }
