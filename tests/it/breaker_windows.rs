@@ -342,3 +342,19 @@ fn cb4a_looking_at_a_window_before_its_first_outcome_changes_nothing() {
     rig.clock.advance(10 * SECOND);
     assert_eq!(rig.counts().recorded, 0, "it slides");
 }
+
+#[test]
+fn cb4a_buckets_are_aligned_anew_although_the_clock_is_behind_the_first_outcome_ever() {
+    let rig = timed();
+    rig.succeed(1);
+    rig.clock.step_back(2_400 * MS);
+    rig.breaker.reset();
+    rig.succeed(1);
+    // Buckets now begin 0.6 s after each full second of the first alignment. The newest one seen
+    // began at -0.4 s, so the outcome is out ten boundaries later, at 9.6 s.
+    rig.clock
+        .advance(2_400 * MS + 9_600 * MS - Duration::from_nanos(1));
+    assert_eq!(rig.counts().recorded, 1);
+    rig.clock.advance(Duration::from_nanos(1));
+    assert_eq!(rig.counts().recorded, 0);
+}

@@ -102,12 +102,16 @@ mod tests {
     #[test]
     fn it_agrees_with_a_list_after_every_call() {
         for size in [1_u32, 2, 63, 64, 65, 100] {
-            let mut rng = fastrand::Rng::with_seed(u64::from(size));
+            let mut random = fastrand::Rng::with_seed(u64::from(size));
             let mut ring = CountWindow::new(size);
             let mut list = VecDeque::new();
             for _ in 0..10_000 {
                 // Long good stretches, so that it is clear now and then.
-                let call = CLASSES[if rng.u8(..) < 250 { 0 } else { rng.usize(..4) }];
+                let call = CLASSES[if random.u8(..) < 250 {
+                    0
+                } else {
+                    random.usize(..4)
+                }];
                 ring.record(call);
                 list.push_back(call);
                 if list.len() > size as usize {
@@ -119,7 +123,7 @@ mod tests {
                 assert!(ring.classes().eq(list.iter().copied()));
                 let clear = list.len() == size as usize && list.iter().all(|c| *c == Class::Ok);
                 assert_eq!(ring.is_clear(), clear);
-                if rng.u16(..) < 20 {
+                if random.u16(..) < 20 {
                     ring.clear();
                     list.clear();
                 }

@@ -299,7 +299,13 @@ impl TimeWindow {
         let aligned = if anchor == UNANCHORED {
             now.as_nanos()
         } else {
-            let into_bucket = now.as_nanos().wrapping_sub(anchor) % self.width;
+            let (now, width) = (now.as_nanos(), self.width);
+            // A clock that stepped back may show a time before the anchor.
+            let into_bucket = if now >= anchor {
+                (now - anchor) % width
+            } else {
+                (width - (anchor - now) % width) % width
+            };
             anchor.wrapping_sub((self.width - into_bucket) % self.width)
         };
         self.anchor
