@@ -27,13 +27,12 @@ trait Call: Sync {
     fn call(&self, reply: Reply) -> bool;
 }
 
-fn poll_once<F: Future>(future: F) -> F::Output {
-    let mut future = pin!(future);
-    match future
-        .as_mut()
-        .poll(&mut Context::from_waker(Waker::noop()))
-    {
-        Poll::Ready(output) => output,
+/// Polls a call that is ready at once, and looks at its result where it is: moving it on is the
+/// caller's cost, and a bare call's result has a word where a guarded one's has fourteen.
+fn succeeds<T, E>(call: impl Future<Output = Result<T, E>>) -> bool {
+    let mut call = pin!(call);
+    match call.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(result) => result.is_ok(),
         Poll::Pending => unreachable!("the operation is ready at once"),
     }
 }
@@ -41,7 +40,7 @@ fn poll_once<F: Future>(future: F) -> F::Output {
 struct Bare;
 impl Call for Bare {
     fn call(&self, reply: Reply) -> bool {
-        poll_once(async { ready(black_box(reply)).await }).is_ok()
+        succeeds(async { ready(black_box(reply)).await })
     }
 }
 
@@ -57,7 +56,7 @@ impl Call for FetchAdd {
 struct Borrowed(CircuitBreaker);
 impl Call for Borrowed {
     fn call(&self, reply: Reply) -> bool {
-        poll_once(self.0.call_with(AnyError, || ready(black_box(reply)))).is_ok()
+        succeeds(self.0.call_with(AnyError, || ready(black_box(reply))))
     }
 }
 
@@ -66,12 +65,11 @@ struct Cloned(CircuitBreaker);
 impl Call for Cloned {
     fn call(&self, reply: Reply) -> bool {
         let breaker = self.0.clone();
-        poll_once(async move {
+        succeeds(async move {
             breaker
                 .call_with(AnyError, || ready(black_box(reply)))
                 .await
         })
-        .is_ok()
     }
 }
 
@@ -130,8 +128,9 @@ struct Rejected {
 }
 impl Call for Rejected {
     fn call(&self, reply: Reply) -> bool {
-        match poll_once(self.breaker.call_with(AnyError, || ready(black_box(reply)))) {
-            Err(CallError::Rejected(rejection)) => {
+        let mut call = pin!(self.breaker.call_with(AnyError, || ready(black_box(reply))));
+        match call.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Err(CallError::Rejected(rejection))) => {
                 assert_eq!(rejection.cause().is_some(), self.with_cause);
                 false
             }

@@ -71,7 +71,7 @@
 //!
 //! [`subscribe`](CircuitBreaker::subscribe) gives each state change, crossing, written-off probe,
 //! reset and reconfiguration once, in order. The same goes to `tracing` at level info, target
-//! `backstop::policy`. Counts and state are exported on request, by
+//! `backstop::policy`; that calls are rejected is told there at level debug, once a second. Counts and state are exported on request, by
 //! [`Exporter`](crate::observe::metrics::Exporter).
 //!
 //! # Why not the obvious algorithm

@@ -243,7 +243,11 @@ where
 {
     type Output = Result<T, E>;
 
-    #[inline]
+    #[inline(always)]
+    #[expect(
+        clippy::inline_always,
+        reason = "see `call`: a poll that is called stalls"
+    )]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
             CallStateProjection::Called { call } => call.poll(cx),

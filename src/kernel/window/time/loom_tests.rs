@@ -222,35 +222,45 @@ fn loom_a_miss_at_the_begin_of_a_bucket_is_seen_by_the_next_call() {
 }
 
 /// Two calls in one cell, of a bucket and of the one that takes its place.
+fn rotation(buckets: u32, class: Class, already: u64) {
+    explore(TWO_THREADS, move || {
+        let window = window(buckets, 1);
+        window.align(at(0));
+        for _ in 0..already {
+            window.record(GENERATION, at(0), class, 1);
+        }
+        let old = {
+            let window = window.clone();
+            spawn(0, move || {
+                window.record(GENERATION, at(0), class, 1);
+                window.epoch.load(Ordering::Relaxed)
+            })
+        };
+        let new = {
+            let window = window.clone();
+            spawn(1, move || {
+                window.record(GENERATION, at(buckets), class, 1);
+                window.sum(GENERATION, at(buckets)).recorded
+            })
+        };
+        let epoch_of_old = old.join().unwrap();
+        let seen_by_new = new.join().unwrap();
+        // A call that still saw its own epoch afterwards was not counted in a later one.
+        let is_late = epoch_of_old == 1;
+        let counted = window.sum(GENERATION, at(buckets)).recorded;
+        assert!(counted >= seen_by_new && seen_by_new >= 1);
+        assert!(counted <= 1 || !is_late, "counted in a bucket not its own");
+        let total = window.totals()[class as usize];
+        assert_eq!(total, 2 + already, "a call is lost, or counted twice");
+    });
+}
+
 #[test]
 fn loom_a_call_is_counted_in_its_own_bucket_or_in_none() {
-    for (buckets, class) in [(1, Class::Ok), (1, Class::Failed), (2, Class::Ok)] {
-        explore(TWO_THREADS, move || {
-            let window = window(buckets, 1);
-            window.align(at(0));
-            let old = {
-                let window = window.clone();
-                spawn(0, move || {
-                    window.record(GENERATION, at(0), class, 1);
-                    window.epoch.load(Ordering::Relaxed)
-                })
-            };
-            let new = {
-                let window = window.clone();
-                spawn(1, move || {
-                    window.record(GENERATION, at(buckets), class, 1);
-                    window.sum(GENERATION, at(buckets)).recorded
-                })
-            };
-            let epoch_of_old = old.join().unwrap();
-            let seen_by_new = new.join().unwrap();
-            // A call that still saw its own epoch afterwards was not counted in a later one.
-            let is_late = epoch_of_old == 1;
-            let counted = window.sum(GENERATION, at(buckets)).recorded;
-            assert!(counted >= seen_by_new && seen_by_new >= 1);
-            assert!(counted <= 1 || !is_late, "counted in a bucket not its own");
-            assert_eq!(window.totals()[class as usize], 2, "a call is lost");
-        });
+    for already in [0, 1] {
+        rotation(1, Class::Ok, already);
+        rotation(1, Class::Failed, already);
+        rotation(2, Class::Ok, already);
     }
 }
 
@@ -275,33 +285,42 @@ fn loom_calls_of_one_cell_are_all_counted() {
 }
 
 /// A call of an older generation, still on its way, beside the first one of the next.
+fn next_generation(bucket: u32, stripe: usize, already: u64) {
+    explore(TWO_THREADS, move || {
+        let window = window(2, 2);
+        window.align(at(0));
+        set_thread_number(stripe);
+        for _ in 0..already {
+            window.record(GENERATION, at(0), Class::Failed, 1);
+        }
+        set_thread_number(0);
+        let old = {
+            let window = window.clone();
+            spawn(stripe, move || {
+                window.record(GENERATION, at(0), Class::Failed, 1);
+            })
+        };
+        window.realign();
+        let now = at(bucket) + WIDTH / 2;
+        window.record(GENERATION + 1, now, Class::Failed, 1);
+        let only_the_new = Counts {
+            recorded: 1,
+            failed: 1,
+            slow: 0,
+        };
+        assert_eq!(window.sum(GENERATION + 1, now), only_the_new);
+        old.join().unwrap();
+        assert_eq!(window.sum(GENERATION + 1, now), only_the_new);
+        assert_eq!(window.totals(), [0, 2 + already, 0, 0]);
+    });
+}
+
 #[test]
 fn loom_a_call_of_an_older_generation_is_not_counted_in_the_next() {
-    for same_stripe in [false, true] {
-        for bucket in 0..3 {
-            explore(TWO_THREADS, move || {
-                let window = window(2, 2);
-                window.align(at(0));
-                let old = {
-                    let window = window.clone();
-                    spawn(usize::from(!same_stripe), move || {
-                        window.record(GENERATION, at(0), Class::Failed, 1);
-                    })
-                };
-                window.realign();
-                let now = at(bucket) + WIDTH / 2;
-                window.record(GENERATION + 1, now, Class::Failed, 1);
-                let only_the_new = Counts {
-                    recorded: 1,
-                    failed: 1,
-                    slow: 0,
-                };
-                assert_eq!(window.sum(GENERATION + 1, now), only_the_new);
-                old.join().unwrap();
-                assert_eq!(window.sum(GENERATION + 1, now), only_the_new);
-                assert_eq!(window.totals(), [0, 2, 0, 0]);
-            });
-        }
+    for bucket in 0..3 {
+        next_generation(bucket, 0, 1);
+        next_generation(bucket, 0, 0);
+        next_generation(bucket, 1, 0);
     }
 }
 
