@@ -36,13 +36,15 @@
 //! | feature | adds |
 //! |---|---|
 //! | `serde` | configurations and snapshots as text: `"30s"`, `"50%"` |
-//! | `http` | a layer that turns rejections into HTTP responses (axum) |
+//! | `http` | what a call over HTTP or gRPC comes to, over the types of the `http` crate |
+//! | `axum` | a layer that turns rejections into HTTP responses; with `http` |
 //! | `anyhow` | `anyhow::Error` as the error of a stack |
 //! | `test-util` | tokio's clock as the default one, for tests with paused time; for dev-dependencies only |
 //!
 //! # Foreign types in the public API
 //!
-//! `tower_layer::Layer` and `tower_service::Service` are implemented; with `http`, axum's
+//! `tower_layer::Layer` and `tower_service::Service` are implemented; with `http`, the types
+//! of `http` and `http-body`; with `axum`, axum's
 //! `Response` and with `serde` its traits are. Nothing else of a dependency is in a signature.
 #![forbid(unsafe_code)]
 #![cfg_attr(

@@ -12,8 +12,8 @@
 //! | [`histogram`] | latencies recorded with one relaxed add |
 //! | [`window`] | what a window of outcomes counts |
 //!
-//! Rooms import along `config, instant, name, sync < clock, ratio, rejection, rng, stripe < backoff,
-//! histogram, outcome < event, window < managed < keyed`.
+//! Rooms import along `config, instant, name, shared, sync < clock, ratio, rejection, rng,
+//! stripe < backoff, histogram, outcome, outlet < event, window < managed < keyed`.
 
 pub mod backoff;
 pub mod clock;
@@ -25,9 +25,11 @@ pub mod keyed;
 pub mod managed;
 pub mod name;
 pub mod outcome;
+pub(crate) mod outlet;
 pub mod ratio;
 pub mod rejection;
 pub mod rng;
+pub(crate) mod shared;
 pub(crate) mod stripe;
 pub(crate) mod sync;
 pub mod window;

@@ -6,7 +6,7 @@ use crate::row::{Ledger, Row, Subject};
 use backstop::chaos::fault::{FaultCounts, FaultInjector, FaultLayer};
 use backstop::kernel::clock::Clock;
 use backstop::policy::circuit_breaker::{CircuitBreakerService, State};
-#[cfg(feature = "http")]
+#[cfg(feature = "axum")]
 use backstop::policy::errors::RejectionResponseLayer;
 use backstop::policy::errors::WrapErrorsLayer;
 use backstop::{CircuitBreaker, CircuitBreakerConfig, CircuitBreakerLayer, Error};
@@ -53,7 +53,7 @@ table! {
     circuit_breaker: breaker(&closed());
     circuit_breaker_half_open: breaker(&half_open(64)).capacity(|ledger| 64 - recorded(ledger));
     wrap_errors: Row::new(|mock| WrapErrorsLayer::new().layer(mock));
-    #[cfg(feature = "http")]
+    #[cfg(feature = "axum")]
     rejection_response: Row::new(|mock| RejectionResponseLayer::new().layer(mock));
     fault_without_faults: quiet_fault();
     stack: several();

@@ -11,7 +11,8 @@
 use super::machine::{Machine, Refused, Ticket};
 use super::permit::{abandon, settle};
 use crate::kernel::outcome::Classifier;
-use crate::kernel::rejection::{Error, Rejection};
+use crate::kernel::outlet::Outlet;
+use crate::kernel::rejection::Rejection;
 use pin_project_lite::pin_project;
 use std::future::Future;
 use std::marker::PhantomData;
@@ -86,36 +87,6 @@ where
             settle(this.handle, ticket, verdict);
         }
         Poll::Ready(result)
-    }
-}
-
-/// What becomes of the call's own error.
-pub(super) trait Outlet<E> {
-    type Error: From<Rejection>;
-    fn inner(error: E) -> Self::Error;
-}
-
-/// It is wrapped in [`Error::Inner`].
-pub(super) struct Wrapped;
-
-impl<E> Outlet<E> for Wrapped {
-    type Error = Error<E>;
-
-    #[inline]
-    fn inner(error: E) -> Error<E> {
-        Error::Inner(error)
-    }
-}
-
-/// It stays as it is, and can hold rejections itself.
-pub(super) struct AsIs;
-
-impl<E: From<Rejection>> Outlet<E> for AsIs {
-    type Error = E;
-
-    #[inline]
-    fn inner(error: E) -> E {
-        error
     }
 }
 

@@ -1,6 +1,6 @@
 //! The handle that users hold.
 
-use super::call::{AsIs, Call, Wrapped};
+use super::call::Call;
 use super::config::{CircuitBreakerConfig, Plan};
 use super::control::Mode;
 use super::event::{CircuitBreakerEvent, EventKind, Reason, State, Trip};
@@ -15,13 +15,13 @@ use crate::kernel::histogram::LatencySnapshot;
 use crate::kernel::managed::{Isolation, Managed, ManagedSnapshot};
 use crate::kernel::name::Name;
 use crate::kernel::outcome::{AnyError, Classifier, DefaultClassifier, Tidings};
+use crate::kernel::outlet::{AsIs, Wrapped};
 use crate::kernel::rejection::{Error, PolicyError, Rejection};
+use crate::kernel::shared::{Shared, WeakShared};
 use std::any::Any;
 use std::fmt;
 use std::future::Future;
 use std::num::NonZeroUsize;
-use std::ops::Deref;
-use std::sync::{Arc, Weak};
 
 /// A circuit breaker: stops calls to what keeps failing, and finds out when it is well again.
 ///
@@ -41,26 +41,7 @@ use std::sync::{Arc, Weak};
 /// assert_eq!(PAYMENTS.totals().success, 1);
 /// ```
 #[derive(Clone)]
-pub struct CircuitBreaker(Repr);
-
-/// The part of a handle that leads to the machine.
-#[derive(Clone)]
-pub(super) enum Repr {
-    Shared(Arc<Machine>),
-    Static(&'static Machine),
-}
-
-impl Deref for Repr {
-    type Target = Machine;
-
-    #[inline]
-    fn deref(&self) -> &Machine {
-        match self {
-            Self::Shared(machine) => machine,
-            Self::Static(machine) => machine,
-        }
-    }
-}
+pub struct CircuitBreaker(Shared<Machine>);
 
 impl CircuitBreaker {
     /// A closed breaker on the default clock.
@@ -92,7 +73,7 @@ impl CircuitBreaker {
         compact: bool,
     ) -> Result<Self, ConfigError> {
         let machine = Machine::new(name, clock, plan, compact)?;
-        Ok(Self(Repr::Shared(Arc::new(machine))))
+        Ok(Self(Shared::new(machine)))
     }
 
     /// Makes a call through the breaker; every `Err` counts as a failure.
@@ -391,51 +372,35 @@ impl CircuitBreaker {
 
     /// A handle that does not keep the breaker alive.
     pub(crate) fn downgrade(&self) -> WeakCircuitBreaker {
-        WeakCircuitBreaker(match &self.0 {
-            Repr::Shared(machine) => WeakRepr::Shared(Arc::downgrade(machine)),
-            Repr::Static(machine) => WeakRepr::Static(machine),
-        })
+        WeakCircuitBreaker(self.0.downgrade())
     }
 
     /// What the other files of the room work with.
     #[inline]
-    pub(super) fn repr(&self) -> &Repr {
+    pub(super) fn machine(&self) -> &Shared<Machine> {
         &self.0
     }
 
     /// How many handles and owned permits there are; a static one is never counted.
     pub(super) fn handles(&self) -> usize {
-        match &self.0 {
-            Repr::Shared(machine) => Arc::strong_count(machine),
-            Repr::Static(_) => usize::MAX,
-        }
+        self.0.count()
     }
 }
 
 /// A handle that does not keep the breaker alive.
 #[derive(Clone, Debug)]
-pub(crate) struct WeakCircuitBreaker(WeakRepr);
-
-#[derive(Clone, Debug)]
-enum WeakRepr {
-    Shared(Weak<Machine>),
-    Static(&'static Machine),
-}
+pub(crate) struct WeakCircuitBreaker(WeakShared<Machine>);
 
 impl WeakCircuitBreaker {
     pub(crate) fn upgrade(&self) -> Option<CircuitBreaker> {
-        match &self.0 {
-            WeakRepr::Shared(machine) => machine.upgrade().map(Repr::Shared),
-            WeakRepr::Static(machine) => Some(Repr::Static(machine)),
-        }
-        .map(CircuitBreaker)
+        self.0.upgrade().map(CircuitBreaker)
     }
 }
 
 /// The handle that copies a pointer instead of counting references.
 impl From<&'static CircuitBreaker> for CircuitBreaker {
     fn from(breaker: &'static CircuitBreaker) -> Self {
-        Self(Repr::Static(&breaker.0))
+        Self(Shared::of_static(&breaker.0))
     }
 }
 

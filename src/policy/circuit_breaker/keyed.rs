@@ -21,9 +21,9 @@ impl Entry for CircuitBreaker {
     }
 
     fn is_idle(&self) -> bool {
-        match self.repr().word().state() {
+        match self.machine().word().state() {
             State::Closed | State::HalfOpen => true,
-            State::Open => !self.repr().is_shut(),
+            State::Open => !self.machine().is_shut(),
             // Set by hand, so it is not ours to forget.
             State::ForcedOpen | State::Disabled | State::MetricsOnly => false,
         }

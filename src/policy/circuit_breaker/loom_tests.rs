@@ -221,7 +221,7 @@ fn loom_a_success_after_a_failure_finds_the_window_unclear() {
         let rig = Rig::new(count().failure_rate(1.0));
         succeed(&rig.breaker);
         succeed(&rig.breaker);
-        assert!(rig.breaker.repr().word().is_clear());
+        assert!(rig.breaker.machine().word().is_clear());
         let other = rig.spawn(1, succeed);
         fail(&rig.breaker);
         succeed(&rig.breaker);
@@ -231,7 +231,7 @@ fn loom_a_success_after_a_failure_finds_the_window_unclear() {
         };
         // The other's success came before the failure (and was not recorded) or after it.
         assert!(calls == "F." || calls == "..", "{calls}");
-        assert_eq!(rig.breaker.repr().word().is_clear(), calls == "..");
+        assert_eq!(rig.breaker.machine().word().is_clear(), calls == "..");
         let totals = rig.breaker.totals();
         assert_eq!((totals.success, totals.failure), (4, 1));
     });
@@ -406,7 +406,7 @@ fn loom_a_probe_is_written_off_or_comes_back() {
                     }
                 });
                 // The clock is no matter of loom's; here the other may come first.
-                rig.breaker.repr().word();
+                rig.breaker.machine().word();
                 rig.clock.advance(SECOND);
                 let mine = rig.breaker.try_acquire_owned();
                 let was_admitted = mine.is_ok();

@@ -1,8 +1,8 @@
 //! Leave to make one call, and the duty to say how it went.
 
-use super::handle::Repr;
 use super::machine::{Machine, Ticket};
 use crate::kernel::outcome::{Outcome, Tidings, Verdict};
+use crate::kernel::shared::Shared;
 use std::fmt;
 
 /// Leave to make one call. Dropping it without a word drops the call: it counts as
@@ -17,7 +17,7 @@ pub struct Permit<'a> {
 /// A [`Permit`] that owns its handle, so that it can move into a task.
 #[must_use = "dropping it drops the call"]
 pub struct OwnedPermit {
-    machine: Repr,
+    machine: Shared<Machine>,
     ticket: Option<Ticket>,
 }
 
@@ -33,7 +33,7 @@ impl<'a> Permit<'a> {
 
 impl OwnedPermit {
     #[inline]
-    pub(super) fn new(machine: Repr, ticket: Ticket) -> Self {
+    pub(super) fn new(machine: Shared<Machine>, ticket: Ticket) -> Self {
         Self {
             machine,
             ticket: Some(ticket),

@@ -2,10 +2,11 @@
 
 use super::call::{Making, Observed};
 use super::event::State;
-use super::handle::{CircuitBreaker, Repr};
+use super::handle::CircuitBreaker;
 use super::machine::{Machine, Refused, Ticket};
 use crate::kernel::outcome::{Classifier, DefaultClassifier, Tidings};
 use crate::kernel::rejection::Rejection;
+use crate::kernel::shared::Shared;
 use pin_project_lite::pin_project;
 use std::fmt;
 use std::future::Future;
@@ -131,7 +132,7 @@ where
         // Readiness that was asked for before an outage says nothing after it, so it is asked for
         // each time, and forgotten while the circuit is shut.
         self.inner_is_ready = false;
-        let machine = self.breaker.repr();
+        let machine = self.breaker.machine();
         if machine.is_shut() {
             return Poll::Ready(Ok(()));
         }
@@ -151,7 +152,7 @@ where
 
     #[inline]
     fn call(&mut self, request: Request) -> Self::Future {
-        let machine = self.breaker.repr();
+        let machine = self.breaker.machine();
         let ticket = match machine.admit() {
             Ok(ticket) if self.inner_is_ready => ticket,
             admission => return CircuitBreakerFuture::rejected(refuse(machine, admission)),
@@ -220,7 +221,7 @@ pin_project! {
 pin_project! {
     #[project = CallStateProjection]
     enum CallState<F, C> {
-        Called { #[pin] call: Observed<Repr, F, C> },
+        Called { #[pin] call: Observed<Shared<Machine>, F, C> },
         Rejected { rejection: Option<Rejection> },
     }
 }

@@ -220,7 +220,7 @@ impl Stage {
 
     /// A call by permit, which shows whether it is a probe.
     fn permit(&self, meanwhile: impl FnOnce()) {
-        let machine = self.breaker.repr();
+        let machine = self.breaker.machine();
         let ticket = match machine.admit() {
             Ok(ticket) => ticket,
             Err(refused) => return self.ledger.rejected(&machine.reject(refused)),
@@ -431,7 +431,7 @@ impl Stage {
                 _ => {}
             }
         }
-        assert_eq!(state, self.breaker.repr().word().state());
+        assert_eq!(state, self.breaker.machine().word().state());
         assert_eq!(events.lost(), 0);
     }
 

@@ -6,7 +6,7 @@
 //!
 //! * one whose error is a type of somebody else's: [`WrapErrorsLayer`] makes it [`Error<E>`];
 //! * one whose caller takes responses and no errors, such as a route of axum:
-//!   [`RejectionResponseLayer`] (feature `http`) answers with what was refused.
+//!   [`RejectionResponseLayer`] (feature `axum`) answers with what was refused.
 //!
 //! | rejection | status |
 //! |---|---|
@@ -34,11 +34,11 @@
 //! [`Rejection`]: crate::kernel::rejection::Rejection
 //! [`Error<E>`]: crate::kernel::rejection::Error
 
-#[cfg(feature = "http")]
+#[cfg(feature = "axum")]
 mod respond;
 mod wrap;
 
-#[cfg(feature = "http")]
-#[cfg_attr(docsrs, doc(cfg(feature = "http")))]
+#[cfg(feature = "axum")]
+#[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
 pub use respond::{RejectionResponse, RejectionResponseFuture, RejectionResponseLayer};
 pub use wrap::{WrapErrors, WrapErrorsFuture, WrapErrorsLayer};
