@@ -13,7 +13,7 @@
 //! | [`window`] | what a window of outcomes counts |
 //!
 //! Rooms import along `config, instant, name, shared, sync < clock, ratio, rejection, rng,
-//! stripe < backoff, histogram, outcome, outlet < event, window < managed < keyed`.
+//! stripe, told < backoff, histogram, outcome, outlet < event, window < managed < keyed`.
 
 pub mod backoff;
 pub mod clock;
@@ -32,4 +32,5 @@ pub mod rng;
 pub(crate) mod shared;
 pub(crate) mod stripe;
 pub(crate) mod sync;
+pub(crate) mod told;
 pub mod window;
