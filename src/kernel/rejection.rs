@@ -31,6 +31,9 @@ pub enum RejectionKind {
     Restarting,
     /// It ran, and did not finish in time.
     TimedOut,
+    /// The policy needs a timer, and there is no tokio runtime with timers here. Nothing is wrong
+    /// with the callee.
+    NoRuntime,
 }
 
 impl RejectionKind {
@@ -45,6 +48,7 @@ impl RejectionKind {
             Self::RateLimited => "rate_limited",
             Self::Restarting => "restarting",
             Self::TimedOut => "timed_out",
+            Self::NoRuntime => "no_runtime",
         }
     }
 }
@@ -237,6 +241,7 @@ impl fmt::Display for Rejection {
             RejectionKind::RateLimited => "is over its rate",
             RejectionKind::Restarting => "is restarting",
             RejectionKind::TimedOut => "timed out",
+            RejectionKind::NoRuntime => "has no tokio runtime with timers",
         };
         write!(f, "{} `{}` {what}", self.policy, self.name)?;
         match self.facts {
