@@ -64,6 +64,7 @@ pub mod policy;
 pub use kernel::config::ConfigError;
 pub use kernel::rejection::{Error, Rejection};
 pub use policy::circuit_breaker::{CircuitBreaker, CircuitBreakerConfig, CircuitBreakerLayer};
+pub use policy::timeout::{Timeout, TimeoutConfig, TimeoutLayer};
 
 /// The README's examples compile and run.
 #[cfg(doctest)]

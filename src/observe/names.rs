@@ -61,9 +61,10 @@ table! {
     /// while successes are not counted (a circuit breaker with `totals(false)` and no time window).
     POLICY_CALLS: Counter "policy_calls_total" { "policy", "name", "outcome" }
         "Calls that a policy admitted and that have ended, by what they came to.";
-    /// `reason` is `open`, `forced_open` or `probes_full`.
+    /// `reason` is `open`, `forced_open` or `probes_full` of a circuit breaker; `timed_out`,
+    /// `forced_open` or `no_runtime` of a timeout.
     POLICY_REJECTIONS: Counter "policy_rejections_total" { "policy", "name", "reason" }
-        "Calls that a policy refused.";
+        "Calls that a policy refused or ended.";
     /// Only of policies that keep durations: `CircuitBreakerConfig::durations`.
     POLICY_CALL_DURATION: Histogram "policy_call_duration_seconds" in "seconds" { "policy", "name" }
         "How long the calls took that a policy admitted.";
@@ -78,6 +79,10 @@ table! {
         "Entries of a keyed set of circuit breakers, by their state.";
     CIRCUIT_BREAKER_KEYED_OVERFLOWS: Counter "circuit_breaker_keyed_overflows_total" { "name" }
         "How often a keyed set of circuit breakers had no room for a key and answered with its overflow entry.";
+    /// Calls that are ready at their first poll are not among them. It is what `timed_out` among
+    /// the rejections is a share of.
+    TIMEOUT_ARMED: Counter "timeout_armed_total" { "name" }
+        "Calls that were pending at their first poll and so got a time limit.";
 }
 
 /// Tells the `metrics` recorder that is installed here what each metric is.

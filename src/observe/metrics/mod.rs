@@ -66,5 +66,6 @@
 mod circuit_breaker;
 mod exporter;
 mod meters;
+mod timeout;
 
 pub use exporter::{Exported, Exporter, RunError};
