@@ -65,6 +65,7 @@ pub use kernel::config::ConfigError;
 pub use kernel::rejection::{Error, Rejection};
 pub use policy::bulkhead::{Bulkhead, BulkheadConfig, BulkheadLayer};
 pub use policy::circuit_breaker::{CircuitBreaker, CircuitBreakerConfig, CircuitBreakerLayer};
+pub use policy::timeout::{Timeout, TimeoutConfig, TimeoutLayer};
 
 /// The README's examples compile and run.
 #[cfg(doctest)]

@@ -20,6 +20,9 @@ const PAVED_PATH: &[&str] = &[
     "policy::circuit_breaker::CircuitBreaker",
     "policy::circuit_breaker::CircuitBreakerConfig",
     "policy::circuit_breaker::CircuitBreakerLayer",
+    "policy::timeout::Timeout",
+    "policy::timeout::TimeoutConfig",
+    "policy::timeout::TimeoutLayer",
 ];
 
 // --- The house as it stands ---

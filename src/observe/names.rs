@@ -63,10 +63,11 @@ table! {
     /// `totals(false)`.
     POLICY_CALLS: Counter "policy_calls_total" { "policy", "name", "outcome" }
         "Calls that a policy admitted and that have ended, by what they came to.";
-    /// `reason` is `open`, `forced_open` or `probes_full`; of a bulkhead `full`, `wait_over` (it
-    /// waited, and was full until the end of its wait), `forced_open` or `no_runtime`.
+    /// `reason` is `open`, `forced_open` or `probes_full` of a circuit breaker; `full`, `wait_over`
+    /// (it waited, and was full until the end of its wait), `forced_open` or `no_runtime` of a
+    /// bulkhead; `timed_out`, `forced_open` or `no_runtime` of a timeout.
     POLICY_REJECTIONS: Counter "policy_rejections_total" { "policy", "name", "reason" }
-        "Calls that a policy refused.";
+        "Calls that a policy refused or ended.";
     /// Only of policies that keep durations: `CircuitBreakerConfig::durations`.
     POLICY_CALL_DURATION: Histogram "policy_call_duration_seconds" in "seconds" { "policy", "name" }
         "How long the calls took that a policy admitted.";
@@ -90,6 +91,10 @@ table! {
     /// `outcome` is `admitted`, `dropped` or `wait_over`; the latter are among the rejections too.
     BULKHEAD_WAITS: Counter "bulkhead_waits_total" { "name", "outcome" }
         "Waits for a slot of a bulkhead that have ended, by what they came to.";
+    /// Calls that are ready at their first poll are not among them. It is what `timed_out` among
+    /// the rejections is a share of.
+    TIMEOUT_ARMED: Counter "timeout_armed_total" { "name" }
+        "Calls that were pending at their first poll and so got a time limit.";
 }
 
 /// Tells the `metrics` recorder that is installed here what each metric is.

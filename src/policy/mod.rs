@@ -5,6 +5,7 @@
 //! | [`bulkhead`] | limits how many calls run at once |
 //! | [`circuit_breaker`] | stops calling what keeps failing, and finds out when it is well again |
 //! | [`errors`] | fits foreign error types to the stack, and turns rejections into responses |
+//! | [`timeout`] | ends calls that are pending for too long |
 //!
 //! Each policy is first a handle that works without tower; its layer is a thin user of the handle.
 //!
@@ -15,3 +16,4 @@
 pub mod bulkhead;
 pub mod circuit_breaker;
 pub mod errors;
+pub mod timeout;

@@ -20,4 +20,5 @@ mod metrics;
 mod reentry;
 mod rig;
 mod runtime;
+mod timeout;
 mod tracing;

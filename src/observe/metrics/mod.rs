@@ -68,5 +68,6 @@ mod circuit_breaker;
 mod exporter;
 mod figures;
 mod meters;
+mod timeout;
 
 pub use exporter::{Exported, Exporter, RunError};
