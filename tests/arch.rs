@@ -20,6 +20,10 @@ const PAVED_PATH: &[&str] = &[
     "policy::circuit_breaker::CircuitBreaker",
     "policy::circuit_breaker::CircuitBreakerConfig",
     "policy::circuit_breaker::CircuitBreakerLayer",
+    "policy::retry::Retry",
+    "policy::retry::RetryConfig",
+    "policy::retry::RetryLayer",
+    "kernel::budget::RetryBudget",
 ];
 
 // --- The house as it stands ---
