@@ -23,6 +23,10 @@ const PAVED_PATH: &[&str] = &[
     "policy::timeout::Timeout",
     "policy::timeout::TimeoutConfig",
     "policy::timeout::TimeoutLayer",
+    "policy::retry::Retry",
+    "policy::retry::RetryConfig",
+    "policy::retry::RetryLayer",
+    "kernel::budget::RetryBudget",
 ];
 
 // --- The house as it stands ---

@@ -116,7 +116,9 @@ pub(crate) mod duration_text {
 
     /// The same for a duration that may be `"off"`.
     pub(crate) mod or_off {
-        use super::{Deserialize, Deserializer, Duration, Error, Serialize, Serializer, Text, parse};
+        use super::{
+            Deserialize, Deserializer, Duration, Error, Serialize, Serializer, Text, parse,
+        };
 
         #[expect(clippy::ref_option, reason = "the signature that serde's `with` calls")]
         pub(crate) fn serialize<S: Serializer>(

@@ -6,6 +6,7 @@
 //! | [`circuit_breaker`] | stops calling what keeps failing, and finds out when it is well again |
 //! | [`errors`] | fits foreign error types to the stack, and turns rejections into responses |
 //! | [`timeout`] | ends calls that are pending for too long |
+//! | [`retry`] | makes a failed call again, within a budget |
 //!
 //! Each policy is first a handle that works without tower; its layer is a thin user of the handle.
 //!
@@ -16,4 +17,5 @@
 pub mod bulkhead;
 pub mod circuit_breaker;
 pub mod errors;
+pub mod retry;
 pub mod timeout;
