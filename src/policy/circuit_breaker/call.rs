@@ -8,7 +8,8 @@
     reason = "a poll that is called stores the future in narrow words and reads it back in wide ones, which stalls: 15 ns instead of 5"
 )]
 
-use super::machine::{Machine, Refused, Ticket};
+use super::admission::Ticket;
+use super::machine::Machine;
 use super::permit::{abandon, settle};
 use crate::kernel::outcome::Classifier;
 use crate::kernel::outlet::Outlet;
@@ -130,7 +131,7 @@ where
             let machine = *this.machine;
             let ticket = match machine.admit() {
                 Ok(ticket) => ticket,
-                Err(refused) => return reject(machine, refused),
+                Err(refused) => return machine.reject(refused, rejected),
             };
             // A panic while the future is made is a failure of the call.
             let future = Making::new(machine, ticket).make(operation);
@@ -149,10 +150,8 @@ where
     }
 }
 
-/// Made as what the poll returns, so that the error is built where it is wanted.
-#[inline(never)]
-fn reject<T, E: From<Rejection>>(machine: &Machine, refused: Refused) -> Poll<Result<T, E>> {
-    Poll::Ready(Err(machine.reject(refused).into()))
+fn rejected<T, E: From<Rejection>>(rejection: Rejection) -> Poll<Result<T, E>> {
+    Poll::Ready(Err(rejection.into()))
 }
 
 /// Holds the admission while user code makes the future.

@@ -157,7 +157,10 @@ impl CircuitBreaker {
         C: Classifier<T, E>,
         F: FnOnce() -> Result<T, E>,
     {
-        let permit = self.try_acquire()?;
+        let permit = match self.0.admit() {
+            Ok(ticket) => Permit::new(&self.0, ticket),
+            Err(refused) => return self.0.reject(refused, |refusal| Err(refusal.into())),
+        };
         let result = operation();
         permit.record(classifier.classify(result.as_ref()));
         result.map_err(Error::Inner)
@@ -172,7 +175,7 @@ impl CircuitBreaker {
     pub fn try_acquire(&self) -> Result<Permit<'_>, Rejection> {
         match self.0.admit() {
             Ok(ticket) => Ok(Permit::new(&self.0, ticket)),
-            Err(refused) => Err(self.0.reject(refused)),
+            Err(refused) => self.0.reject(refused, Err),
         }
     }
 
@@ -185,7 +188,7 @@ impl CircuitBreaker {
     pub fn try_acquire_owned(&self) -> Result<OwnedPermit, Rejection> {
         match self.0.admit() {
             Ok(ticket) => Ok(OwnedPermit::new(self.0.clone(), ticket)),
-            Err(refused) => Err(self.0.reject(refused)),
+            Err(refused) => self.0.reject(refused, Err),
         }
     }
 

@@ -87,6 +87,7 @@
 #![doc = include_str!("RULES.md")]
 #![allow(clippy::doc_markdown, reason = "a rule's id is no identifier")]
 
+mod admission;
 mod call;
 mod config;
 #[cfg(feature = "serde")]

@@ -1,9 +1,10 @@
 //! The tower layer: a thin user of the handle.
 
+use super::admission::{Refused, Ticket};
 use super::call::{Making, Observed};
 use super::event::State;
 use super::handle::CircuitBreaker;
-use super::machine::{Machine, Refused, Ticket};
+use super::machine::Machine;
 use crate::kernel::outcome::{Classifier, DefaultClassifier, Tidings};
 use crate::kernel::rejection::Rejection;
 use crate::kernel::shared::Shared;
@@ -155,7 +156,8 @@ where
         let machine = self.breaker.machine();
         let ticket = match machine.admit() {
             Ok(ticket) if self.inner_is_ready => ticket,
-            admission => return CircuitBreakerFuture::rejected(refuse(machine, admission)),
+            Ok(ticket) => return turn_away(machine, ticket),
+            Err(refused) => return machine.reject(refused, CircuitBreakerFuture::rejected),
         };
         self.inner_is_ready = false;
         // A panic of the inner `call`, or of the classifier's clone, is a failure.
@@ -168,21 +170,16 @@ where
     }
 }
 
-/// The rejection of a call that was refused, or that became due between `poll_ready`, which did
-/// not ask the inner service, and `call`.
+/// Rejects a call that became due between `poll_ready`, which did not ask the inner service, and
+/// `call`.
 #[cold]
 #[inline(never)]
-fn refuse(machine: &Machine, admission: Result<Ticket, Refused>) -> Rejection {
-    match admission {
-        Err(refused) => machine.reject(refused),
-        Ok(ticket) => {
-            machine.withdraw(ticket);
-            if ticket.word.state() == State::Disabled {
-                machine.rejection(Refused::due())
-            } else {
-                machine.reject(Refused::due())
-            }
-        }
+fn turn_away<F, C>(machine: &Machine, ticket: Ticket) -> CircuitBreakerFuture<F, C> {
+    machine.withdraw(ticket);
+    if ticket.word.state() == State::Disabled {
+        CircuitBreakerFuture::rejected(machine.rejection(Refused::due()))
+    } else {
+        machine.reject(Refused::due(), CircuitBreakerFuture::rejected)
     }
 }
 
