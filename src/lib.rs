@@ -66,6 +66,7 @@ pub use kernel::config::ConfigError;
 pub use kernel::rejection::{Error, Rejection};
 pub use policy::bulkhead::{Bulkhead, BulkheadConfig, BulkheadLayer};
 pub use policy::circuit_breaker::{CircuitBreaker, CircuitBreakerConfig, CircuitBreakerLayer};
+pub use policy::pipeline::{Pipeline, PipelineConfig};
 pub use policy::retry::{Retry, RetryConfig, RetryLayer};
 pub use policy::timeout::{Timeout, TimeoutConfig, TimeoutLayer};
 

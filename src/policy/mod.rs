@@ -17,5 +17,6 @@
 pub mod bulkhead;
 pub mod circuit_breaker;
 pub mod errors;
+pub mod pipeline;
 pub mod retry;
 pub mod timeout;

@@ -190,6 +190,14 @@ impl Bulkhead {
         }
     }
 
+    /// Takes a slot if one is free and nobody waits for it. That there is none is not counted: who
+    /// asks will wait.
+    #[inline]
+    pub(crate) fn take_if_free(&self) -> Option<Permit<'_>> {
+        let taken = self.0.try_take().is_ok();
+        taken.then(|| Permit::new(Held::new(&self.0)))
+    }
+
     /// The same with a permit that owns a handle, so that it can move to where the work is.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! The handle that users hold.
 
-use super::call::Call;
+use super::call::{Call, Started};
 use super::config::{CircuitBreakerConfig, Plan};
 use super::control::Mode;
 use super::event::{CircuitBreakerEvent, EventKind, Reason, State, Trip};
@@ -376,6 +376,17 @@ impl CircuitBreaker {
     /// A handle that does not keep the breaker alive.
     pub(crate) fn downgrade(&self) -> WeakCircuitBreaker {
         WeakCircuitBreaker(self.0.downgrade())
+    }
+
+    /// Makes a call on behalf of a policy that composes with this one: it is admitted or rejected
+    /// here, and not when it is first polled.
+    #[inline]
+    pub(crate) fn start<F, C>(
+        &self,
+        classifier: C,
+        make: impl FnOnce() -> F,
+    ) -> Started<&Machine, F, C> {
+        Started::new(&self.0, classifier, make)
     }
 
     /// What the other files of the room work with.

@@ -32,7 +32,7 @@ use std::time::Duration;
 /// The policy's type, in errors and metric labels.
 pub(super) const POLICY: &str = "circuit_breaker";
 
-pub(super) struct Machine {
+pub(crate) struct Machine {
     pub(super) front: CachePadded<Front>,
     pub(super) windows: Windows,
     pub(super) totals: Striped<{ Counter::ALL }>,

@@ -110,11 +110,13 @@ mod trace;
 mod windows;
 mod word;
 
+pub(crate) use call::Started;
 pub use config::{CircuitBreakerConfig, DroppedCalls, ProbeDecision, Window};
 pub use control::Mode;
 pub use event::{CircuitBreakerEvent, EventKind, Reason, State, Trip};
 pub(crate) use handle::WeakCircuitBreaker;
 pub use handle::{CircuitBreaker, TransitionRefused};
+pub(crate) use machine::Machine;
 pub use permit::{OwnedPermit, Permit};
 pub use service::{CircuitBreakerFuture, CircuitBreakerLayer, CircuitBreakerService};
 pub use snapshot::{CircuitBreakerSnapshot, WindowSnapshot};

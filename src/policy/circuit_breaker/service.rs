@@ -1,7 +1,7 @@
 //! The tower layer: a thin user of the handle.
 
 use super::admission::{Refused, Ticket};
-use super::call::{Making, Observed};
+use super::call::{Making, Started};
 use super::event::State;
 use super::handle::CircuitBreaker;
 use super::machine::Machine;
@@ -163,9 +163,8 @@ where
         // A panic of the inner `call`, or of the classifier's clone, is a failure.
         let (classifier, future) = Making::new(machine, ticket)
             .make(|| (self.classifier.clone(), self.inner.call(request)));
-        let call = Observed::new(machine.clone(), ticket, classifier, future);
         CircuitBreakerFuture {
-            state: CallState::Called { call },
+            started: Started::called(machine.clone(), ticket, classifier, future),
         }
     }
 }
@@ -211,24 +210,14 @@ pin_project! {
     #[must_use = "futures do nothing unless polled"]
     pub struct CircuitBreakerFuture<F, C = DefaultClassifier> {
         #[pin]
-        state: CallState<F, C>,
-    }
-}
-
-pin_project! {
-    #[project = CallStateProjection]
-    enum CallState<F, C> {
-        Called { #[pin] call: Observed<Shared<Machine>, F, C> },
-        Rejected { rejection: Option<Rejection> },
+        started: Started<Shared<Machine>, F, C>,
     }
 }
 
 impl<F, C> CircuitBreakerFuture<F, C> {
     fn rejected(rejection: Rejection) -> Self {
         Self {
-            state: CallState::Rejected {
-                rejection: Some(rejection),
-            },
+            started: Started::rejected(rejection),
         }
     }
 }
@@ -247,14 +236,7 @@ where
         reason = "see `call`: a poll that is called stalls"
     )]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project().state.project() {
-            CallStateProjection::Called { call } => call.poll(cx),
-            CallStateProjection::Rejected { rejection } => match rejection.take() {
-                Some(rejection) => Poll::Ready(Err(rejection.into())),
-                // Polled again after it ended: there is nothing more to say.
-                None => Poll::Pending,
-            },
-        }
+        self.project().started.poll(cx)
     }
 }
 

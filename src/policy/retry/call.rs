@@ -94,22 +94,28 @@ where
     }
 }
 
-impl<H, S, P, F, T, E, W> Future for Retrying<H, S, P, F, E, W>
+impl<H, S, P, F, E, W> Retrying<H, S, P, F, E, W>
 where
     H: Deref<Target = Machine>,
-    S: StartAttempt<T, E, Future = F>,
-    P: RetryWhen<T, E>,
-    F: Future<Output = Result<T, E>>,
-    W: Outlet<E>,
 {
-    type Output = Result<T, W::Error>;
-
+    /// Polls a call that somebody else ends at a time which `limit` tells: it is asked when an
+    /// attempt has ended that calls for another one, and not before.
     #[inline(always)]
     #[expect(
         clippy::inline_always,
         reason = "see the circuit breaker's calls: a poll that is called stalls"
     )]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    pub(crate) fn poll_within<T>(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut limit: impl FnMut() -> Option<Instant>,
+    ) -> Poll<Result<T, W::Error>>
+    where
+        S: StartAttempt<T, E, Future = F>,
+        P: RetryWhen<T, E>,
+        F: Future<Output = Result<T, E>>,
+        W: Outlet<E>,
+    {
         let mut this = self.project();
         if this.flight.is_waiting() {
             if !this.flight.begin() {
@@ -131,9 +137,30 @@ where
                 this.flight.succeed_at_once();
                 return Poll::Ready(result.map_err(W::inner));
             }
-            return go_on(this, Some((result, decision)), cx).map(|it| it.map_err(W::inner));
+            return go_on(this, Some((result, decision)), cx, &mut limit)
+                .map(|it| it.map_err(W::inner));
         }
-        go_on(this, None, cx).map(|it| it.map_err(W::inner))
+        go_on(this, None, cx, &mut limit).map(|it| it.map_err(W::inner))
+    }
+}
+
+impl<H, S, P, F, T, E, W> Future for Retrying<H, S, P, F, E, W>
+where
+    H: Deref<Target = Machine>,
+    S: StartAttempt<T, E, Future = F>,
+    P: RetryWhen<T, E>,
+    F: Future<Output = Result<T, E>>,
+    W: Outlet<E>,
+{
+    type Output = Result<T, W::Error>;
+
+    #[inline(always)]
+    #[expect(
+        clippy::inline_always,
+        reason = "see the circuit breaker's calls: a poll that is called stalls"
+    )]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.poll_within(cx, || None)
     }
 }
 
@@ -144,6 +171,7 @@ fn go_on<H, S, P, F, T, E, W>(
     mut this: RetryingProjection<'_, H, S, P, F, E, W>,
     mut ended: Option<(Result<T, E>, Decision)>,
     cx: &mut Context<'_>,
+    limit: &mut dyn FnMut() -> Option<Instant>,
 ) -> Poll<Result<T, E>>
 where
     H: Deref<Target = Machine>,
@@ -159,6 +187,9 @@ where
         if let Some((result, decision)) = ended.take() {
             // The attempt's future goes first, with what it holds.
             this.attempt.set(None);
+            if decision != Decision::Accept {
+                this.flight.keep_to(limit());
+            }
             if let Some(result) = settle(&mut this, result, decision) {
                 return Poll::Ready(result);
             }

@@ -92,6 +92,11 @@ impl<H: Deref<Target = Machine>> Flight<H> {
         true
     }
 
+    /// No attempt begins at `limit` or later from now on, whatever else there is.
+    pub(super) fn keep_to(&mut self, limit: Option<Instant>) {
+        self.deadline = self.deadline.min(limit.unwrap_or(NEVER));
+    }
+
     pub(crate) fn machine(&self) -> &Machine {
         &self.machine
     }

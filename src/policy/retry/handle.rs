@@ -248,7 +248,7 @@ impl Retry {
 
     /// What the other files of the room work with.
     #[inline]
-    pub(super) fn machine(&self) -> &Shared<Machine> {
+    pub(crate) fn machine(&self) -> &Shared<Machine> {
         &self.0
     }
 }
