@@ -10,6 +10,8 @@ use backstop::policy::circuit_breaker::{CircuitBreakerService, State};
 use backstop::policy::errors::RejectionResponseLayer;
 use backstop::policy::errors::WrapErrorsLayer;
 use backstop::{CircuitBreaker, CircuitBreakerConfig, CircuitBreakerLayer, Error};
+use backstop::{Timeout, TimeoutLayer};
+use std::time::Duration;
 use tower::Layer;
 
 /// Makes a test of each law for each service.
@@ -56,6 +58,7 @@ table! {
     #[cfg(feature = "axum")]
     rejection_response: Row::new(|mock| RejectionResponseLayer::new().layer(mock));
     fault_without_faults: quiet_fault();
+    timeout: limited();
     stack: several();
 }
 
@@ -112,6 +115,28 @@ fn quiet_fault() -> Row<impl Subject> {
     Row::new(move |mock| layer.layer(mock)).check(move |_| {
         assert_eq!(injector.counts(), FaultCounts::default());
     })
+}
+
+/// Limits of time that are never reached.
+fn limited() -> Row<impl Subject> {
+    let new = || {
+        Timeout::with_clock("limited", Duration::from_secs(1), Clock::manual()).expect("above zero")
+    };
+    let (timeout, refusing) = (new(), new());
+    let isolation = refusing.isolate();
+    let layer = TimeoutLayer::new(timeout.clone());
+    let refusing_layer = TimeoutLayer::new(refusing.clone());
+    Row::new(move |mock| layer.layer(mock))
+        .refusing(move |mock| {
+            let _held = &isolation;
+            refusing_layer.layer(mock)
+        })
+        .check(move |ledger| {
+            let (totals, refused) = (timeout.totals(), refusing.totals());
+            assert_eq!(totals.rejected(), 0, "{ledger:?}");
+            assert_eq!(refused.rejected_forced_open, ledger.rejected, "{ledger:?}");
+            assert_eq!((refused.armed, refused.timed_out), (0, 0), "{ledger:?}");
+        })
 }
 
 /// Several around each other keep the contract too.
