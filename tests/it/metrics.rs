@@ -566,7 +566,7 @@ async fn a_timeout_is_published_and_its_end_too() {
     let timeout = Timeout::with_clock("limited", SECOND, &clock).unwrap();
     exporter.add(&timeout);
     exporter.add(&timeout.clone());
-    let time_out = |times| {
+    let end_calls = |times| {
         for _ in 0..times {
             let mut call = pin!(timeout.call(pending::<Result<(), ()>>));
             assert!(call.as_mut().now_or_never().is_none());
@@ -586,7 +586,7 @@ async fn a_timeout_is_published_and_its_end_too() {
     };
     let scraped = prometheus.after_publish(&exporter).await;
     assert_published(&scraped, 0.0, 0.0, 0.0);
-    time_out(2);
+    end_calls(2);
     let mut cancelled = Box::pin(timeout.call(pending::<Result<(), ()>>));
     assert!(cancelled.as_mut().now_or_never().is_none());
     drop(cancelled);
@@ -601,7 +601,7 @@ async fn a_timeout_is_published_and_its_end_too() {
     drop(isolation);
     let scraped = prometheus.after_publish(&exporter).await;
     assert_published(&scraped, 3.0, 2.0, 1.0);
-    time_out(1);
+    end_calls(1);
     drop(timeout);
     let scraped = prometheus.after_publish(&exporter).await;
     assert_published(&scraped, 4.0, 3.0, 1.0);
