@@ -61,9 +61,11 @@ pub mod kernel;
 pub mod observe;
 pub mod policy;
 
+pub use kernel::budget::RetryBudget;
 pub use kernel::config::ConfigError;
 pub use kernel::rejection::{Error, Rejection};
 pub use policy::circuit_breaker::{CircuitBreaker, CircuitBreakerConfig, CircuitBreakerLayer};
+pub use policy::retry::{Retry, RetryConfig, RetryLayer};
 pub use policy::timeout::{Timeout, TimeoutConfig, TimeoutLayer};
 
 /// The README's examples compile and run.

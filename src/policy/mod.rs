@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`circuit_breaker`] | stops calling what keeps failing, and finds out when it is well again |
 //! | [`errors`] | fits foreign error types to the stack, and turns rejections into responses |
+//! | [`retry`] | makes a failed call again, within a budget |
 //! | [`timeout`] | ends calls that are pending for too long |
 //!
 //! Each policy is first a handle that works without tower; its layer is a thin user of the handle.
@@ -14,4 +15,5 @@
 
 pub mod circuit_breaker;
 pub mod errors;
+pub mod retry;
 pub mod timeout;

@@ -18,6 +18,7 @@ mod keyed;
 mod load;
 mod metrics;
 mod reentry;
+mod retry;
 mod rig;
 mod runtime;
 mod timeout;
