@@ -24,6 +24,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime};
 
+mod park;
+
+pub(crate) use park::unparker;
+
 /// A source of time. Cloning it is cheap.
 #[derive(Clone)]
 pub struct Clock(Kind);
@@ -202,15 +206,11 @@ impl Clock {
             if left.is_zero() {
                 return;
             }
-            let longest = match self.0 {
-                Kind::Tokio => Duration::from_millis(1),
-                _ => Duration::MAX,
-            };
             #[expect(
                 clippy::disallowed_methods,
                 reason = "this is where the library sleeps"
             )]
-            std::thread::sleep(left.min(longest));
+            std::thread::sleep(self.longest_park(left));
         }
     }
 }

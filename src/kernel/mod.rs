@@ -10,11 +10,13 @@
 //! | [`budget`] | how much of the load on a target may be retries and hedges |
 //! | [`event`] | typed events with bounded subscribers |
 //! | [`name`], [`managed`], [`keyed`] | how policies are named, administered, and held per key |
+//! | [`priority`] | how much a call matters |
 //! | [`histogram`] | latencies recorded with one relaxed add |
 //! | [`window`] | what a window of outcomes counts |
 //!
-//! Rooms import along `config, instant, name, shared, sync < clock, ratio, rejection, rng,
-//! stripe, told < backoff, histogram, outcome, outlet < event, window < budget, managed < keyed`.
+//! Rooms import along `config, instant, name, priority, shared, sync < clock, ratio, rejection,
+//! rng, stripe, told < backoff, histogram, outcome, outlet < event, window < budget, managed <
+//! keyed`.
 
 pub mod backoff;
 pub mod budget;
@@ -28,6 +30,7 @@ pub mod managed;
 pub mod name;
 pub mod outcome;
 pub(crate) mod outlet;
+pub mod priority;
 pub mod ratio;
 pub mod rejection;
 pub mod rng;

@@ -2,6 +2,7 @@
 //!
 //! | room | does |
 //! |---|---|
+//! | [`bulkhead`] | limits how many calls run at once |
 //! | [`circuit_breaker`] | stops calling what keeps failing, and finds out when it is well again |
 //! | [`errors`] | fits foreign error types to the stack, and turns rejections into responses |
 //! | [`retry`] | makes a failed call again, within a budget |
@@ -13,6 +14,7 @@
 //!
 #![doc = include_str!("RULES.md")]
 
+pub mod bulkhead;
 pub mod circuit_breaker;
 pub mod errors;
 pub mod retry;

@@ -63,8 +63,10 @@
 //! * An exporter keeps no policy alive. It keeps the figures of one that is gone until they are
 //!   published.
 
+mod bulkhead;
 mod circuit_breaker;
 mod exporter;
+mod figures;
 mod meters;
 mod timeout;
 
