@@ -63,9 +63,9 @@ table! {
     /// `totals(false)`.
     POLICY_CALLS: Counter "policy_calls_total" { "policy", "name", "outcome" }
         "Calls that a policy admitted and that have ended, by what they came to.";
-    /// `reason` is `open`, `forced_open` or `probes_full` of a circuit breaker; `full`, `wait_over`
-    /// (it waited, and was full until the end of its wait), `forced_open` or `no_runtime` of a
-    /// bulkhead; `timed_out`, `forced_open` or `no_runtime` of a timeout.
+    /// `reason` is `open`, `forced_open` or `probes_full` of a circuit breaker; of a bulkhead `full`,
+    /// `wait_over` (it waited, and was full until the end of its wait), `forced_open` or
+    /// `no_runtime`; of a timeout `timed_out`, `forced_open` or `no_runtime`.
     POLICY_REJECTIONS: Counter "policy_rejections_total" { "policy", "name", "reason" }
         "Calls that a policy refused or ended.";
     /// Only of policies that keep durations: `CircuitBreakerConfig::durations`.

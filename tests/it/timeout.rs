@@ -2,6 +2,7 @@
 
 use crate::rig::{MS, SECOND};
 use backstop::kernel::clock::{Clock, ManualClock};
+use backstop::kernel::instant::Instant;
 use backstop::kernel::managed::Managed;
 use backstop::kernel::rejection::{Executed, Facts, RejectionKind};
 use backstop::policy::circuit_breaker::State;
@@ -36,12 +37,12 @@ fn on(clock: ManualClock, limit: Duration) -> (Timeout, ManualClock) {
 /// Pending so often, and wakes nobody.
 fn after(pendings: u32) -> impl Future<Output = Result<u8, u8>> {
     let mut left = pendings;
-    poll_fn(move |_| match left {
-        0 => Poll::Ready(Ok(1)),
-        _ => {
-            left -= 1;
-            Poll::Pending
+    poll_fn(move |_| {
+        if left == 0 {
+            return Poll::Ready(Ok(1));
         }
+        left -= 1;
+        Poll::Pending
     })
 }
 
@@ -62,6 +63,10 @@ fn rejection(reply: Option<Reply>) -> Rejection {
         Some(Err(Error::Rejected(rejection))) => rejection,
         other => panic!("a rejection was expected: {other:?}"),
     }
+}
+
+fn since(start: Instant) -> Duration {
+    Clock::tokio().now().saturating_duration_since(start)
 }
 
 /// How long a call that never ends lasts: to the nanosecond, from the end of its first poll.
@@ -99,12 +104,13 @@ fn to1a_time_counts_from_the_first_pending() {
 #[tokio::test(start_paused = true)]
 async fn to1a_a_call_under_tokio_is_woken_when_its_time_is_over() {
     let timeout = Timeout::with_clock("t", 2 * SECOND, Clock::tokio()).unwrap();
-    let start = tokio::time::Instant::now();
+    let start = Clock::tokio().now();
     let reply = timeout.call(never).await;
-    assert_eq!(start.elapsed(), 2 * SECOND);
+    assert_eq!(since(start), 2 * SECOND);
     assert_eq!(rejection(Some(reply)).kind(), RejectionKind::TimedOut);
     let slow = || async {
-        tokio::time::sleep(2 * SECOND - MS).await;
+        let until = Clock::tokio().now() + (2 * SECOND - MS);
+        Clock::tokio().sleep_until(until).expect("timers").await;
         Ok::<_, u8>(7)
     };
     assert!(matches!(timeout.call(slow).await, Ok(7)));
@@ -150,9 +156,9 @@ fn to1c_nothing_ends_early() {
 async fn to1c_a_limit_below_the_grain_of_a_timer_is_not_early() {
     for limit in [NANO, 999 * NANO, MS / 2, MS + NANO] {
         let timeout = Timeout::with_clock("t", limit, Clock::tokio()).unwrap();
-        let start = tokio::time::Instant::now();
+        let start = Clock::tokio().now();
         assert!(timeout.call(never).await.is_err());
-        let lasted = start.elapsed();
+        let lasted = since(start);
         assert!(
             lasted >= limit && lasted <= limit + 2 * MS,
             "{limit:?}: {lasted:?}"
@@ -610,6 +616,22 @@ fn g1a_g2a_what_ends_a_call_passes_through() {
     assert_eq!((breaker.totals().failure, breaker.totals().ignored), (1, 2));
 }
 
+/// Uses it when it is polled and when it is dropped.
+struct Uses<F: Fn()>(F);
+impl<F: Fn()> Future for Uses<F> {
+    type Output = Result<u8, u8>;
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+        (self.0)();
+        Poll::Pending
+    }
+}
+impl<F: Fn()> Drop for Uses<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
 #[test]
 fn callbacks_may_use_the_timeout() {
     let (timeout, clock) = timeout(SECOND);
@@ -626,21 +648,6 @@ fn callbacks_may_use_the_timeout() {
             assert!(timeout.call(|| after(0)).now_or_never().is_some());
         }
     };
-    /// Uses it when it is polled and when it is dropped.
-    struct Uses<F: Fn()>(F);
-    impl<F: Fn()> Future for Uses<F> {
-        type Output = Result<u8, u8>;
-
-        fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
-            (self.0)();
-            Poll::Pending
-        }
-    }
-    impl<F: Fn()> Drop for Uses<F> {
-        fn drop(&mut self) {
-            (self.0)();
-        }
-    }
     let mut call = pin!(timeout.call(|| {
         use_it();
         Uses(&use_it)

@@ -11,6 +11,8 @@ mod config;
 mod control;
 mod event;
 mod handle;
+#[cfg(all(test, backstop_loom))]
+mod loom_tests;
 mod machine;
 mod permit;
 mod queue;

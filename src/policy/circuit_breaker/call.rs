@@ -104,6 +104,14 @@ pin_project! {
 }
 
 impl<H: Deref<Target = Machine>, F, C> Started<H, F, C> {
+    /// The call, unless it was rejected.
+    pub(crate) fn future(self: Pin<&mut Self>) -> Option<Pin<&mut F>> {
+        match self.project() {
+            StartedProjection::Called { call } => Some(call.project().future),
+            StartedProjection::Rejected { .. } => None,
+        }
+    }
+
     #[inline]
     pub(super) fn called(handle: H, ticket: Ticket, classifier: C, future: F) -> Self {
         let call = Observed::new(handle, ticket, classifier, future);

@@ -1,4 +1,4 @@
-//! One attempt of a call through a pipeline: past the breaker, under the attempt's timeout.
+//! One attempt of a call through a pipeline: past the breaker, until it ends or is cut off.
 
 #![expect(
     clippy::inline_always,
@@ -8,12 +8,9 @@
 use super::classifier::Judged;
 use super::parts::Parts;
 use crate::kernel::outcome::Classifier;
-use crate::kernel::outlet::Wrapped;
 use crate::kernel::rejection::{Error, Rejection};
-use crate::policy::circuit_breaker::{self, Started};
+use crate::policy::circuit_breaker::{Machine, Started};
 use crate::policy::retry::{Attempt, StartAttempt};
-use crate::policy::timeout::call::Timed;
-use crate::policy::timeout::machine::Machine as TimeoutMachine;
 use pin_project_lite::pin_project;
 use std::future::Future;
 use std::pin::Pin;
@@ -25,16 +22,75 @@ pub(super) struct Guarded<'a, O, C> {
     pub(super) operation: O,
 }
 
-type Cut<'a, F> = Timed<&'a TimeoutMachine, F, Wrapped>;
-
 pin_project! {
-    /// An attempt under way.
+    /// An attempt under way. The time that it has is kept by the call, where it does not move.
     #[project = AttemptProjection]
     pub(super) enum AttemptFuture<'a, F, C> {
-        Watched { #[pin] call: Started<&'a circuit_breaker::Machine, Cut<'a, F>, Judged<'a, C>> },
-        Unwatched { #[pin] call: Cut<'a, F> },
+        Watched { #[pin] call: Started<&'a Machine, Cut<F>, Judged<'a, C>> },
+        Unwatched { #[pin] call: Cut<F> },
         // By the attempt's timeout, which is isolated.
         Rejected { rejection: Option<Rejection> },
+    }
+}
+
+pin_project! {
+    /// An attempt that ends with a rejection once it is cut off. The parts around it see that: the
+    /// breaker as a timeout of the callee, the retry as a reason for another attempt.
+    pub(super) struct Cut<F> {
+        // None after it was dropped.
+        #[pin]
+        future: Option<F>,
+        rejection: Option<Box<Rejection>>,
+    }
+}
+
+impl<F> Cut<F> {
+    #[inline]
+    fn new(future: F) -> Self {
+        Self {
+            future: Some(future),
+            rejection: None,
+        }
+    }
+}
+
+impl<F, C> AttemptFuture<'_, F, C> {
+    /// Ends the attempt at its next poll.
+    pub(super) fn cut_off(self: Pin<&mut Self>, rejection: Rejection) {
+        let cut = match self.project() {
+            AttemptProjection::Watched { call } => call.future(),
+            AttemptProjection::Unwatched { call } => Some(call),
+            AttemptProjection::Rejected { .. } => None,
+        };
+        if let Some(cut) = cut {
+            *cut.project().rejection = Some(Box::new(rejection));
+        }
+    }
+}
+
+impl<F, T, E> Future for Cut<F>
+where
+    F: Future<Output = Result<T, E>>,
+{
+    type Output = Result<T, Error<E>>;
+
+    #[inline(always)]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        if let Some(rejection) = this.rejection.take() {
+            // What the attempt holds goes before anybody hears of its end.
+            this.future.set(None);
+            return Poll::Ready(Err(Error::Rejected(*rejection)));
+        }
+        match this.future.as_pin_mut() {
+            Some(future) => match future.poll(cx) {
+                Poll::Ready(Ok(value)) => Poll::Ready(Ok(value)),
+                Poll::Ready(Err(error)) => Poll::Ready(Err(Error::Inner(error))),
+                Poll::Pending => Poll::Pending,
+            },
+            // Polled again after it ended: there is nothing more to say.
+            None => Poll::Pending,
+        }
     }
 }
 
@@ -49,17 +105,19 @@ where
     #[inline]
     fn start(&mut self, attempt: Attempt<'_, Error<E>>) -> Self::Future {
         let Self { parts, operation } = self;
-        let timeout: &'a TimeoutMachine = parts.attempt_timeout.machine();
+        let parts: &'a Parts<C> = parts;
+        let timeout = parts.attempt_timeout.machine();
         if let Err(refused) = timeout.admit() {
             let rejection = Some(timeout.reject(refused));
             return AttemptFuture::Rejected { rejection };
         }
-        let mut make = || Timed::new(timeout, Some(operation(attempt)), Wrapped);
         match &parts.circuit_breaker {
             Some(breaker) => AttemptFuture::Watched {
-                call: breaker.start(Judged(&parts.classifier), make),
+                call: breaker.start(Judged(&parts.classifier), || Cut::new(operation(attempt))),
             },
-            None => AttemptFuture::Unwatched { call: make() },
+            None => AttemptFuture::Unwatched {
+                call: Cut::new(operation(attempt)),
+            },
         }
     }
 }

@@ -10,13 +10,13 @@
 
 use super::attempt::{AttemptFuture, Guarded};
 use super::classifier::Judged;
+use super::limits::{Limits, Over};
 use super::parts::Parts;
 use crate::kernel::outcome::Classifier;
 use crate::kernel::outlet::AsIs;
-use crate::kernel::rejection::{Error, Rejection};
+use crate::kernel::rejection::{Error, Executed, Rejection};
 use crate::policy::bulkhead::{Acquire, Ask, Permit};
 use crate::policy::retry::{self, Attempt, RetryWhen, Retrying};
-use crate::policy::timeout::call::Alarm;
 use pin_project_lite::pin_project;
 use std::future::Future;
 use std::pin::Pin;
@@ -33,8 +33,8 @@ type Attempts<'a, O, F, C, E> = Retrying<
 >;
 
 pin_project! {
-    /// A call under the total timeout, which it arms itself, so that the retry within can be told
-    /// the time at which it will end.
+    /// A call under its limits, which it keeps itself: so the retry within can be told the time at
+    /// which it will end.
     ///
     /// It is built whole, and nothing of it moves from one stage to the next.
     pub(super) struct Call<'a, O, F, C, E> {
@@ -47,7 +47,7 @@ pin_project! {
         #[pin]
         waiting: Option<Acquire<'a>>,
         #[pin]
-        alarm: Alarm,
+        limits: Limits,
         stage: Stage,
         parts: &'a Parts<C>,
         ask: Ask,
@@ -72,7 +72,7 @@ impl<'a, O, F, C, E> Call<'a, O, F, C, E> {
             attempts: Some(attempts),
             slot: None,
             waiting: None,
-            alarm: Alarm::new(),
+            limits: Limits::new(),
             stage: Stage::Start,
             parts,
             ask,
@@ -94,22 +94,43 @@ where
             match self.as_mut().enter(cx) {
                 Entered::Runs => {}
                 Entered::Rejected(rejection) => return end(rejection),
-                Entered::Waits => return self.cut_off(cx),
+                Entered::Waits => {
+                    let this = self.as_mut().project();
+                    let over = ready!(this.limits.poll(*this.parts, None, cx));
+                    let (Over::Call(rejection) | Over::Attempt(rejection)) = over;
+                    // Nothing of the call ran yet.
+                    return self.cut_off(rejection.with_executed(Executed::No));
+                }
                 Entered::IsOver => return Poll::Pending,
             }
         }
         let mut this = self.as_mut().project();
-        let Some(attempts) = this.attempts.as_mut().as_pin_mut() else {
-            return Poll::Pending;
-        };
-        let total = this.parts.total_timeout.machine();
-        match attempts.poll_within(cx, || this.alarm.as_mut().deadline(total)) {
-            Poll::Ready(result) => {
-                *this.stage = Stage::Over;
-                *this.slot = None;
-                Poll::Ready(result)
+        let parts = *this.parts;
+        loop {
+            let Some(attempts) = this.attempts.as_mut().as_pin_mut() else {
+                return Poll::Pending;
+            };
+            match attempts.poll_within(cx, || this.limits.as_mut().end(parts)) {
+                Poll::Ready(result) => {
+                    *this.stage = Stage::Over;
+                    *this.slot = None;
+                    return Poll::Ready(result);
+                }
+                Poll::Pending => {
+                    let attempts = this.attempts.as_mut().as_pin_mut();
+                    let (number, attempt) = attempts.and_then(Retrying::attempt).unzip();
+                    match ready!(this.limits.as_mut().poll(parts, number, cx)) {
+                        Over::Call(rejection) => {
+                            return self.cut_off(rejection);
+                        }
+                        Over::Attempt(rejection) => {
+                            if let Some(attempt) = attempt {
+                                attempt.cut_off(rejection);
+                            }
+                        }
+                    }
+                }
             }
-            Poll::Pending => self.cut_off(cx),
         }
     }
 }
@@ -160,18 +181,17 @@ impl<'a, O, F, C, E> Call<'a, O, F, C, E> {
         poll_slot(this.stage, this.slot, this.waiting, cx)
     }
 
-    /// Ends a call that is pending, when its time is over.
-    #[inline]
-    fn cut_off<T>(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, Error<E>>> {
+    /// Ends a call whose time is over.
+    #[cold]
+    #[inline(never)]
+    fn cut_off<T>(self: Pin<&mut Self>, rejection: Rejection) -> Poll<Result<T, Error<E>>> {
         let mut this = self.project();
-        let total = this.parts.total_timeout.machine();
-        let refused = ready!(this.alarm.as_mut().poll(total, cx));
         *this.stage = Stage::Over;
         // If the drop of one panics, the others go with the call, and it is counted all the same.
         this.waiting.set(None);
         this.attempts.set(None);
         *this.slot = None;
-        end(total.reject(refused))
+        end(rejection)
     }
 }
 

@@ -98,6 +98,13 @@ impl<H, S, P, F, E, W> Retrying<H, S, P, F, E, W>
 where
     H: Deref<Target = Machine>,
 {
+    /// The attempt under way and its number.
+    pub(crate) fn attempt(self: Pin<&mut Self>) -> Option<(u32, Pin<&mut F>)> {
+        let this = self.project();
+        let number = this.flight.attempt();
+        this.attempt.as_pin_mut().map(|attempt| (number, attempt))
+    }
+
     /// Polls a call that somebody else ends at a time which `limit` tells: it is asked when an
     /// attempt has ended that calls for another one, and not before.
     #[inline(always)]

@@ -83,6 +83,7 @@ impl<T, E> RetryWhen<T, E> for AnyError {
 /// | `Open`, `ForcedOpen`, `ProbesFull`, `Full`, `Shed`, `NoRuntime` | no: it would be refused too, or add to the load that is being shed |
 /// | `RateLimited`, `Restarting` | not before its `retry_after` |
 /// | `TimedOut` | yes |
+/// | `NoRuntime` | no: there is none for the next attempt either |
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DefaultRetry;
 

@@ -7,7 +7,6 @@
     reason = "a poll that is called stores the future in narrow words and reads it back in wide ones"
 )]
 
-use super::config::Limit;
 use super::machine::{Machine, Refused};
 use super::totals::Counter;
 use crate::kernel::clock::{NoRuntime, Sleep};
@@ -20,43 +19,42 @@ use std::marker::PhantomData;
 use std::ops::Deref;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 pin_project! {
-    /// What ends a pending call: no limit yet, a limit with a deadline, or no limit at all.
+    /// What ends a pending call.
     ///
     /// It is polled after the call, each time that this is pending, and begins to count then; or
     /// when somebody within the call asks for its deadline first.
-    pub(crate) struct Alarm {
-        limit: Option<Limit>,
-        // Meaningless without a limit.
-        deadline: Instant,
-        #[pin]
-        timer: Option<Sleep>,
+    #[project = AlarmProjection]
+    pub(crate) enum Alarm {
+        // The time does not count yet.
+        Idle,
+        // There is no limit.
+        Never,
+        // The time counts, and there is no timer yet.
+        Due { limit: Duration, deadline: Instant },
+        Armed { limit: Duration, deadline: Instant, #[pin] timer: Sleep },
     }
 }
 
 impl Alarm {
-    #[inline]
-    pub(crate) fn new() -> Self {
-        Self {
-            limit: None,
-            deadline: Instant::from_nanos(0),
-            timer: None,
-        }
-    }
-
     /// The time at which it will go off, from now on in any case; `None` if it never does.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for a retry that must know"))]
-    pub(crate) fn deadline(self: Pin<&mut Self>, machine: &Machine) -> Option<Instant> {
-        let this = self.project();
-        let limit = this.limit.get_or_insert_with(|| {
-            let limit = machine.limit();
-            if let Some(limit) = limit.duration() {
-                *this.deadline = machine.clock.deadline(limit);
-            }
-            limit
-        });
-        (*limit != Limit::NONE).then_some(*this.deadline)
+    pub(crate) fn deadline(mut self: Pin<&mut Self>, machine: &Machine) -> Option<Instant> {
+        if let Self::Idle = *self {
+            let due = |limit| {
+                machine.totals.bump(Counter::Armed as usize);
+                Self::Due {
+                    limit,
+                    deadline: machine.clock.deadline(limit),
+                }
+            };
+            self.set(machine.limit().duration().map_or(Self::Never, due));
+        }
+        match *self {
+            Self::Idle | Self::Never => None,
+            Self::Due { deadline, .. } | Self::Armed { deadline, .. } => Some(deadline),
+        }
     }
 
     /// Ready when the call must end, and counted then.
@@ -66,40 +64,40 @@ impl Alarm {
         machine: &Machine,
         cx: &mut Context<'_>,
     ) -> Poll<Refused> {
-        let has_begun = self.timer.is_some() || self.limit == Some(Limit::NONE);
-        if !has_begun && self.as_mut().arm(machine).is_err() {
-            machine.totals.bump(Counter::RejectedNoRuntime as usize);
-            return Poll::Ready(Refused::NoRuntime);
+        if let Self::Idle | Self::Due { .. } = *self {
+            let Ok(alarm) = self.arm(machine) else {
+                machine.totals.bump(Counter::RejectedNoRuntime as usize);
+                return Poll::Ready(Refused::NoRuntime);
+            };
+            self.set(alarm);
         }
-        let this = self.project();
-        let Some(timer) = this.timer.as_pin_mut() else {
+        let AlarmProjection::Armed { limit, timer, .. } = self.project() else {
             return Poll::Pending;
         };
         // A call that uses up its task's budget at each poll must not keep the timer from going off.
         let mut timer = tokio::task::unconstrained(timer);
         ready!(Pin::new(&mut timer).poll(cx));
         machine.totals.bump(Counter::TimedOut as usize);
-        let limit = this.limit.and_then(Limit::duration).unwrap_or_default();
-        Poll::Ready(Refused::TimedOut(limit))
+        Poll::Ready(Refused::TimedOut(*limit))
     }
 
-    fn arm(self: Pin<&mut Self>, machine: &Machine) -> Result<(), NoRuntime> {
-        let mut this = self.project();
-        let timer = if this.limit.is_some() {
-            machine.clock.sleep_until(*this.deadline)?
+    fn arm(&self, machine: &Machine) -> Result<Self, NoRuntime> {
+        let (limit, deadline, timer) = if let Self::Due { limit, deadline } = *self {
+            // It was counted when its time began to count.
+            (limit, deadline, machine.clock.sleep_until(deadline)?)
         } else {
-            let limit = machine.limit();
-            let Some(duration) = limit.duration() else {
-                *this.limit = Some(limit);
-                return Ok(());
+            let Some(limit) = machine.limit().duration() else {
+                return Ok(Self::Never);
             };
-            let (deadline, timer) = machine.clock.alarm(duration)?;
-            (*this.limit, *this.deadline) = (Some(limit), deadline);
-            timer
+            let (deadline, timer) = machine.clock.alarm(limit)?;
+            machine.totals.bump(Counter::Armed as usize);
+            (limit, deadline, timer)
         };
-        this.timer.set(Some(timer));
-        machine.totals.bump(Counter::Armed as usize);
-        Ok(())
+        Ok(Self::Armed {
+            limit,
+            deadline,
+            timer,
+        })
     }
 }
 
@@ -126,7 +124,7 @@ impl<H, F, W> Timed<H, F, W> {
         Self {
             handle,
             future,
-            alarm: Alarm::new(),
+            alarm: Alarm::Idle,
             outlet: PhantomData,
         }
     }
@@ -154,7 +152,7 @@ where
                 let refused = ready!(this.alarm.as_mut().poll(this.handle, cx));
                 // If its drop panics, it is gone nevertheless, and counted.
                 this.future.set(None);
-                this.alarm.set(Alarm::new());
+                this.alarm.set(Alarm::Idle);
                 end(this.handle, refused)
             }
         }

@@ -21,7 +21,7 @@ fn a_deadline_that_was_asked_for_is_the_one_that_is_kept() {
     let clock = Clock::manual();
     let timeout = Timeout::with_clock("t", SECOND, &clock).unwrap();
     let machine = timeout.machine();
-    let mut alarm = pin!(Alarm::new());
+    let mut alarm = pin!(Alarm::Idle);
     let deadline = alarm.as_mut().deadline(machine);
     assert_eq!(deadline, Some(clock.clock().now() + SECOND));
     // Neither time nor a new limit moves it.
@@ -42,14 +42,14 @@ fn an_alarm_that_began_first_says_when_it_goes_off() {
     let timeout = Timeout::with_clock("t", SECOND, &clock).unwrap();
     let machine = timeout.machine();
     let mut cx = Context::from_waker(futures::task::noop_waker_ref());
-    let mut alarm = pin!(Alarm::new());
+    let mut alarm = pin!(Alarm::Idle);
     assert!(alarm.as_mut().poll(machine, &mut cx).is_pending());
     let deadline = clock.clock().now() + SECOND;
     clock.advance(SECOND / 2);
     assert_eq!(alarm.as_mut().deadline(machine), Some(deadline));
 
     let unlimited = Timeout::none("t");
-    let mut alarm = pin!(Alarm::new());
+    let mut alarm = pin!(Alarm::Idle);
     assert_eq!(alarm.as_mut().deadline(unlimited.machine()), None);
     assert!(
         alarm
