@@ -58,6 +58,8 @@ pub(super) struct Control {
     pub(super) forced_by_hand: bool,
     pub(super) isolations: u32,
     seq: u64,
+    /// Successes counted under the lock, beside those in the striped counters.
+    pub(super) successes: u64,
     /// Facts to be told, and values to be dropped, after the unlock.
     pub(super) notes: Vec<CircuitBreakerEvent>,
     pub(super) trash: Vec<Trash>,
@@ -91,6 +93,7 @@ impl Control {
             forced_by_hand: false,
             isolations: 0,
             seq: 0,
+            successes: 0,
             notes: Vec::new(),
             trash: Vec::new(),
         }
@@ -102,7 +105,12 @@ impl Control {
             Shape::Count(_) => self.ring.is_clear(),
             Shape::None | Shape::Time(_) => true,
         };
-        ring_is_clear && self.consecutive == 0 && !self.crossed && !self.unjudged
+        ring_is_clear && self.is_settled()
+    }
+
+    /// One more success would change nothing here but the ring.
+    fn is_settled(&self) -> bool {
+        self.consecutive == 0 && !self.crossed && !self.unjudged
     }
 
     fn flags(&self) -> Flags {
@@ -288,16 +296,29 @@ impl Locked<'_> {
     }
 
     /// Records an outcome of the closed state (a time window has counted it before). `false` if it
-    /// is too late.
+    /// is too late. A success is counted here too.
+    #[inline]
     pub(super) fn record(&mut self, ticket: Ticket, class: Class, tidings: Tidings) -> bool {
         let word = self.word();
         if word.generation() != ticket.word.generation() {
             self.bin(tidings);
             return false;
         }
+        // The lock is there anyway, and makes this a plain add.
+        let counts = class == Class::Ok && word.counts_totals() && word.window() == 0;
+        self.control.successes += u64::from(counts);
+        let has_changed = self.control.ring.record(class);
+        // A good call for a good call, in a window that was judged with these counts.
+        if has_changed || class != Class::Ok || !self.control.is_settled() {
+            self.judge(word.state(), class, tidings);
+        }
+        true
+    }
+
+    #[inline(never)]
+    fn judge(&mut self, state: State, class: Class, tidings: Tidings) {
         let control = &mut *self.control;
         control.unjudged = false;
-        control.ring.record(class);
         if control.rules.consecutive.is_some() {
             let is_failed = class.is_failed();
             control.consecutive = if is_failed {
@@ -308,7 +329,7 @@ impl Locked<'_> {
         }
         let is_judged = class != Class::Ok || !control.rules.failures_only;
         let reason = if is_judged { self.verdict() } else { None };
-        match (reason, word.state()) {
+        match (reason, state) {
             (Some(reason), State::Closed) => self.trip(reason, tidings),
             (reason, State::MetricsOnly) if is_judged => {
                 if let Some(reason) = reason.filter(|_| !self.control.crossed) {
@@ -320,7 +341,6 @@ impl Locked<'_> {
             _ => self.bin(tidings),
         }
         self.refresh();
-        true
     }
 
     /// Records what a probe came back with: its class, or `None` if it was written off, or its

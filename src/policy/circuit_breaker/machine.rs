@@ -21,7 +21,9 @@ use crate::kernel::outcome::Tidings;
 use crate::kernel::ratio::Ratio;
 use crate::kernel::rejection::{Cause, Rejection, RejectionKind};
 use crate::kernel::stripe::Striped;
-use crate::kernel::sync::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Mutex, Ordering, Published};
+use crate::kernel::sync::{
+    AtomicBool, AtomicU8, AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering, Published,
+};
 use crate::kernel::window::time::{Recorded, TimeWindow};
 use crate::kernel::window::{Class, Counts};
 use crossbeam_utils::CachePadded;
@@ -114,34 +116,36 @@ impl Machine {
 
     #[inline(never)]
     fn admit_guarded(&self, mut word: Word) -> Answer {
-        loop {
-            match word.state() {
-                State::Open => {
-                    let end = self.front.end();
-                    let why = Why::from_bits(self.front.why.load(Ordering::Acquire));
-                    // Only if the state still stands do the two words belong to it.
-                    let again = self.word();
-                    if again != word {
-                        word = again;
-                        continue;
-                    }
-                    let now = self.now_for_open(end);
-                    if now < end {
-                        return Err(Refused::open(now, end, why)).into();
-                    }
-                    return self.locked(|locked| locked.admit()).into();
+        while word.state() == State::Open {
+            let end = self.front.end();
+            let why = Why::from_bits(self.front.why.load(Ordering::Acquire));
+            // Only if the state still stands do the two words belong to it.
+            let again = self.word();
+            if again == word {
+                let now = self.now_for_open(end);
+                if now < end {
+                    return Err(Refused::open(now, end, why)).into();
                 }
-                State::HalfOpen => return self.locked(|locked| locked.admit()).into(),
-                State::ForcedOpen => return Err(Refused::forced_open()).into(),
-                State::Closed | State::Disabled | State::MetricsOnly => {
-                    let is_clocked = word.is_clocked();
-                    let started = if is_clocked {
-                        self.clock.now().as_nanos()
-                    } else {
-                        0
-                    };
-                    return Ok(Ticket::new(word, started)).into();
-                }
+                break;
+            }
+            word = again;
+        }
+        self.admit_otherwise(word)
+    }
+
+    #[inline(never)]
+    fn admit_otherwise(&self, word: Word) -> Answer {
+        match word.state() {
+            // Due, or half-open already.
+            State::Open | State::HalfOpen => self.locked(|locked| locked.admit()).into(),
+            State::ForcedOpen => Err(Refused::forced_open()).into(),
+            State::Closed | State::Disabled | State::MetricsOnly => {
+                let mark = if word.is_clocked() {
+                    self.clock.now().as_nanos()
+                } else {
+                    0
+                };
+                Ok(Ticket::new(word, mark)).into()
             }
         }
     }
@@ -183,7 +187,17 @@ impl Machine {
                 self.totals.bump(Counter::Success as usize);
             }
         } else {
+            self.succeed_otherwise(word, ticket);
+        }
+    }
+
+    /// The window is dirty, if nothing else is out of the way: its own short path.
+    #[inline(never)]
+    fn succeed_otherwise(&self, word: Word, ticket: Ticket) {
+        if word != ticket.word || !word.is_dirty_only() {
             self.finish(word, ticket, false, Tidings::default());
+        } else if !self.locked(|locked| locked.record(ticket, Class::Ok, Tidings::default())) {
+            self.count(Counter::Late);
         }
     }
 
@@ -224,10 +238,10 @@ impl Machine {
         }
         let in_time = !under_lock || self.locked(|locked| locked.record(ticket, class, tidings));
         if window.is_none() {
-            if in_time {
-                self.count_class(class, word);
-            } else {
+            if !in_time {
                 self.count(Counter::Late);
+            } else if class != Class::Ok || !under_lock {
+                self.count_class(class, word);
             }
         }
     }
@@ -315,14 +329,11 @@ impl Machine {
         }
     }
 
-    /// Counts a refusal and makes the error for it, in what it is to be returned in.
-    ///
-    /// The whole is made first, where it is wanted, and counted then. An atomic add waits until all
-    /// that was written before is in the cache, from where it can be read in pieces of any width;
-    /// without that, each move of it on its way out stalls.
+    /// Counts a refusal and makes the error for it, at once in what it is to be returned in: each
+    /// move of it on its way out would read in wide pieces what was just written in narrow ones,
+    /// and stall.
     #[inline(never)]
     pub(super) fn reject<R>(&self, refused: Refused, wrap: impl FnOnce(Rejection) -> R) -> R {
-        let wrapped = wrap(self.rejection(refused));
         let kind = refused.why.kind();
         self.totals.bump(match kind {
             RejectionKind::ForcedOpen => Counter::RejectedForcedOpen,
@@ -330,7 +341,7 @@ impl Machine {
             _ => Counter::RejectedOpen,
         } as usize);
         self.trace_rejection(kind);
-        wrapped
+        wrap(self.rejection(refused))
     }
 
     /// The error for a refusal.
@@ -369,9 +380,15 @@ impl Machine {
             machine: self,
             control: &mut control,
         });
-        if control.notes.is_empty() && control.trash.is_empty() {
-            return result;
+        if !control.notes.is_empty() || !control.trash.is_empty() {
+            self.unlock_and_tell(control);
         }
+        result
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn unlock_and_tell(&self, mut control: MutexGuard<'_, Control>) {
         let notes = std::mem::take(&mut control.notes);
         let trash = std::mem::take(&mut control.trash);
         // Queued under the lock, so that all subscribers see one order.
@@ -380,7 +397,6 @@ impl Machine {
         notes.iter().for_each(|note| self.trace(note));
         aftermath.run();
         drop(trash);
-        result
     }
 }
 

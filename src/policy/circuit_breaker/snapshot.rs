@@ -230,9 +230,9 @@ impl Locked<'_> {
         classes: &[Class],
         now: Instant,
     ) {
-        classes
-            .iter()
-            .for_each(|class| self.control.ring.record(*class));
+        for class in classes {
+            self.control.ring.record(*class);
+        }
         if let (Some(window), WindowSnapshot::Time { bucket_ms, calls }) =
             (self.machine.windows.get(self.window()), &snapshot.window)
         {

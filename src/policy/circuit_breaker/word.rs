@@ -100,6 +100,12 @@ impl Word {
         self.bits() & MASK == CLEAR | State::Closed.code()
     }
 
+    /// Whether it differs from a settled one by nothing but what is in the window.
+    #[inline]
+    pub(super) fn is_dirty_only(self) -> bool {
+        Self(self.0 | CLEAR).is_settled()
+    }
+
     /// Whether outcomes are recorded in a window.
     #[inline]
     pub(super) fn records(self) -> bool {
