@@ -194,8 +194,8 @@ fn handles_permits_and_futures_keep_to_their_sizes() {
         "{}",
         size_of::<OwnedPermit>()
     );
-    assert_eq!(size_of::<Rejection>(), 64);
-    assert_eq!(size_of::<Poll<Reply>>(), 64);
+    assert_eq!(size_of::<Rejection>(), 72);
+    assert_eq!(size_of::<Poll<Reply>>(), 72);
 
     let breaker = CircuitBreaker::new("sizes", config()).unwrap();
     let small = || ready(Ok::<u8, u8>(1));
@@ -211,7 +211,7 @@ fn handles_permits_and_futures_keep_to_their_sizes() {
         size_of::<CircuitBreakerFuture<[u8; 1_000]>>() - 1_000,
     ];
     println!("over the inner future: {sizes:?}");
-    assert!(sizes.iter().all(|size| *size <= 48), "{sizes:?}");
+    assert!(sizes.iter().all(|size| *size <= 46), "{sizes:?}");
 }
 
 /// The bytes that are on the heap for what `make` makes.

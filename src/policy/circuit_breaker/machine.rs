@@ -191,13 +191,13 @@ impl Machine {
         }
     }
 
-    /// The window is dirty, if nothing else is out of the way: its own short path.
+    /// The window must be told, if nothing else is out of the way: its own short path.
     #[inline(never)]
     fn succeed_otherwise(&self, word: Word, ticket: Ticket) {
-        if word != ticket.word || !word.is_dirty_only() {
+        if word == ticket.word && word.is_plain() {
+            self.record(word, ticket, Class::Ok, Tidings::default());
+        } else {
             self.finish(word, ticket, false, Tidings::default());
-        } else if !self.locked(|locked| locked.record(ticket, Class::Ok, Tidings::default())) {
-            self.count(Counter::Late);
         }
     }
 
@@ -227,6 +227,7 @@ impl Machine {
         }
     }
 
+    #[inline]
     fn record(&self, word: Word, ticket: Ticket, class: Class, tidings: Tidings) {
         let mut under_lock = !word.is_clear() || (class != Class::Ok && word.is_locked());
         let window = self.windows.get(word.window());

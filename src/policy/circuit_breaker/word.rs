@@ -100,10 +100,11 @@ impl Word {
         self.bits() & MASK == CLEAR | State::Closed.code()
     }
 
-    /// Whether it differs from a settled one by nothing but what is in the window.
+    /// Whether a success has nothing to do but to be recorded: closed, and nobody asks how long it
+    /// took.
     #[inline]
-    pub(super) fn is_dirty_only(self) -> bool {
-        Self(self.0 | CLEAR).is_settled()
+    pub(super) fn is_plain(self) -> bool {
+        self.bits() & (STATE_MASK | CLOCKED) == State::Closed.code()
     }
 
     /// Whether outcomes are recorded in a window.
