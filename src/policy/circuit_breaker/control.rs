@@ -200,7 +200,7 @@ impl Locked<'_> {
     }
 
     pub(super) fn note(&mut self, kind: EventKind) {
-        let now = self.machine.clock.now();
+        let now = self.machine.front.clock.now();
         self.control.note(now, kind);
     }
 
@@ -233,8 +233,11 @@ impl Locked<'_> {
 
     /// What the window in use counts.
     pub(super) fn counts(&self) -> Counts {
-        match self.machine.windows.get(self.control.window) {
-            Some(window) => window.sum(self.word().generation(), window.now(&self.machine.clock)),
+        match self.machine.front.windows.get(self.control.window) {
+            Some(window) => window.sum(
+                self.word().generation(),
+                window.now(&self.machine.front.clock),
+            ),
             None => *self.control.ring.counts(),
         }
     }
@@ -249,7 +252,7 @@ impl Locked<'_> {
 
     /// Admits a call to a circuit that is not simply closed.
     pub(super) fn admit(&mut self) -> Result<Ticket, Refused> {
-        let now = self.machine.clock.now();
+        let now = self.machine.front.clock.now();
         self.settle(now);
         let word = self.word();
         let started = if word.is_clocked() { now.as_nanos() } else { 0 };
@@ -352,7 +355,7 @@ impl Locked<'_> {
         failed: bool,
         tidings: Tidings,
     ) -> Option<Class> {
-        let now = self.machine.clock.now();
+        let now = self.machine.front.clock.now();
         self.settle(now);
         let since = self.control.probes.since(probe);
         let is_in_time = self.word().generation() == admitted.generation();
@@ -369,7 +372,7 @@ impl Locked<'_> {
 
     /// Frees the place of a probe that has nothing to say. `false` if it is too late.
     pub(super) fn give_back_probe(&mut self, admitted: Word, probe: u64) -> bool {
-        self.settle(self.machine.clock.now());
+        self.settle(self.machine.front.clock.now());
         self.word().generation() == admitted.generation() && self.control.probes.give_back(probe)
     }
 
@@ -386,7 +389,7 @@ impl Locked<'_> {
     }
 
     fn trip(&mut self, reason: Reason, tidings: Tidings) {
-        let now = self.machine.clock.now();
+        let now = self.machine.front.clock.now();
         let trip = Trip {
             at: now,
             reason,
@@ -471,7 +474,7 @@ impl Locked<'_> {
     /// Enters the state that modes, forcing and isolations add up to, with empty windows, also
     /// from itself.
     pub(super) fn restart(&mut self) {
-        let now = self.machine.clock.now();
+        let now = self.machine.front.clock.now();
         self.control.opens = 0;
         self.enter(self.control.standing_state(), now, Reason::ByHand, None);
     }
@@ -508,8 +511,9 @@ impl Locked<'_> {
         let Plan { config, rules } = plan;
         let window = self
             .machine
+            .front
             .windows
-            .number(rules.window, &self.machine.clock)?;
+            .number(rules.window, &self.machine.front.clock)?;
         let control = &mut *self.control;
         let is_new_shape = rules.window != control.rules.window;
         if rules.seed != control.rules.seed {
@@ -541,7 +545,7 @@ impl Locked<'_> {
     /// Hands on what of the rules calls read without the lock.
     fn publish_rules(&self) {
         let rules = &self.control.rules;
-        self.machine.front.take(rules, &self.machine.clock);
+        self.machine.front.take(rules, &self.machine.front.clock);
         if rules.durations {
             self.machine.durations.get_or_init(Box::default);
         }
@@ -549,7 +553,7 @@ impl Locked<'_> {
 
     /// Aligns the buckets of the time window anew, with the next outcome.
     pub(super) fn realign(&self) {
-        if let Some(window) = self.machine.windows.get(self.control.window) {
+        if let Some(window) = self.machine.front.windows.get(self.control.window) {
             window.realign();
         }
     }

@@ -194,7 +194,7 @@ impl CircuitBreaker {
 
     /// The name.
     pub fn name(&self) -> &Name {
-        &self.0.name
+        &self.0.front.name
     }
 
     /// The state. An open circuit whose wait is over is `Open` until the next call asks, unless
@@ -205,7 +205,7 @@ impl CircuitBreaker {
             return state;
         }
         self.0.locked(|locked| {
-            let now = locked.machine.clock.now();
+            let now = locked.machine.front.clock.now();
             let is_due = locked.word().state() == State::Open && now >= locked.end();
             if is_due && locked.control.rules.auto_half_open {
                 locked.half_open(now, Reason::WaitOver);
@@ -317,7 +317,7 @@ impl CircuitBreaker {
     pub fn transition_to(&self, to: State) -> Result<(), TransitionRefused> {
         self.0.locked(|locked| {
             let from = locked.word().state();
-            let now = locked.machine.clock.now();
+            let now = locked.machine.front.clock.now();
             match (from, to) {
                 _ if from == to => {}
                 (State::Closed | State::HalfOpen, State::Open) => {

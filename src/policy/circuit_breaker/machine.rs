@@ -36,7 +36,6 @@ pub(super) const POLICY: &str = "circuit_breaker";
 
 pub(super) struct Machine {
     pub(super) front: CachePadded<Front>,
-    pub(super) windows: Windows,
     pub(super) totals: Striped<{ Counter::ALL }>,
     /// The error that opened the circuit, where a classifier handed one over.
     pub(super) cause: Published<Cause>,
@@ -45,8 +44,6 @@ pub(super) struct Machine {
     pub(super) last_words: OnceLock<LastWords>,
     pub(super) told: LastTold,
     pub(super) events: Events<CircuitBreakerEvent>,
-    pub(super) clock: Clock,
-    pub(super) name: Name,
     control: Mutex<Control>,
 }
 
@@ -66,6 +63,9 @@ pub(super) struct Front {
     grain: AtomicU64,
     failures_only: AtomicBool,
     dropped: AtomicU8,
+    pub(super) clock: Clock,
+    pub(super) name: Name,
+    pub(super) windows: Windows,
 }
 
 impl Machine {
@@ -75,11 +75,10 @@ impl Machine {
         plan: Plan,
         compact: bool,
     ) -> Result<Self, ConfigError> {
-        let windows = Windows::new(compact);
-        let window = windows.number(plan.rules.window, &clock)?;
+        let front = Front::new(name, clock, compact);
+        let window = front.windows.number(plan.rules.window, &front.clock)?;
         let machine = Self {
-            front: CachePadded::new(Front::new()),
-            windows,
+            front: CachePadded::new(front),
             totals: if compact {
                 Striped::compact()
             } else {
@@ -91,8 +90,6 @@ impl Machine {
             told: LastTold::default(),
             events: Events::new(),
             control: Mutex::new(Control::new(plan, window)),
-            clock,
-            name,
         };
         machine.locked(|locked| locked.begin());
         Ok(machine)
@@ -141,7 +138,7 @@ impl Machine {
             State::ForcedOpen => Err(Refused::forced_open()).into(),
             State::Closed | State::Disabled | State::MetricsOnly => {
                 let mark = if word.is_clocked() {
-                    self.clock.now().as_nanos()
+                    self.front.clock.now().as_nanos()
                 } else {
                     0
                 };
@@ -169,12 +166,12 @@ impl Machine {
     fn now_for_open(&self, end: Instant) -> Instant {
         let grain = self.front.grain.load(Ordering::Relaxed);
         if grain != NO_GRAIN {
-            let now = self.clock.coarse();
+            let now = self.front.clock.coarse();
             if now.as_nanos().saturating_add(grain) < end.as_nanos() {
                 return now;
             }
         }
-        self.clock.now()
+        self.front.clock.now()
     }
 
     /// A call succeeded. On the healthy path of a count window: one load, and one add if totals
@@ -230,7 +227,7 @@ impl Machine {
     #[inline]
     fn record(&self, word: Word, ticket: Ticket, class: Class, tidings: Tidings) {
         let mut under_lock = !word.is_clear() || (class != Class::Ok && word.is_locked());
-        let window = self.windows.get(word.window());
+        let window = self.front.windows.get(word.window());
         if let Some(window) = window {
             let (worth_a_look, counts_now) = self.record_timed(word, window, class);
             if worth_a_look {
@@ -249,7 +246,7 @@ impl Machine {
 
     /// Counts a call in the time window: whether it must be judged, and by which counts.
     fn record_timed(&self, word: Word, window: &TimeWindow, class: Class) -> (bool, Counts) {
-        let now = window.now(&self.clock);
+        let now = window.now(&self.front.clock);
         let minimum = self.front.minimum.load(Ordering::Relaxed);
         let generation = word.generation();
         let recorded = window.record(generation, now, class, minimum);
@@ -274,7 +271,7 @@ impl Machine {
 
     /// How long a call has run; it is kept in the histogram, if there is one.
     pub(super) fn time_since(&self, started: Instant) -> Duration {
-        let ran = self.clock.now().saturating_duration_since(started);
+        let ran = self.front.clock.now().saturating_duration_since(started);
         if let Some(durations) = self.durations.get() {
             durations.record(ran);
         }
@@ -311,7 +308,7 @@ impl Machine {
             None => ticket.started(),
         };
         started.map_or(Duration::ZERO, |started| {
-            self.clock.now().saturating_duration_since(started)
+            self.front.clock.now().saturating_duration_since(started)
         })
     }
 
@@ -355,7 +352,7 @@ impl Machine {
         };
         Rejection::assemble_packed(
             POLICY,
-            self.name.clone(),
+            self.front.name.clone(),
             refused.why.kind(),
             refused.why.facts(),
             refused.retry_after,
@@ -409,7 +406,7 @@ impl Front {
         Instant::from_nanos(self.end.load(Ordering::Acquire))
     }
 
-    fn new() -> Self {
+    fn new(name: Name, clock: Clock, compact: bool) -> Self {
         let flags = Flags {
             clocked: false,
             totals: true,
@@ -427,6 +424,9 @@ impl Front {
             grain: AtomicU64::new(NO_GRAIN),
             failures_only: AtomicBool::new(false),
             dropped: AtomicU8::new(0),
+            clock,
+            name,
+            windows: Windows::new(compact),
         }
     }
 
@@ -460,7 +460,7 @@ impl fmt::Debug for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let word = self.word();
         f.debug_struct("CircuitBreaker")
-            .field("name", &self.name)
+            .field("name", &self.front.name)
             .field("state", &word.state())
             .field("generation", &word.generation())
             .finish_non_exhaustive()
