@@ -1,7 +1,7 @@
 //! What changes the state, all of it under the machine's lock.
 
 use super::admission::{Refused, Ticket, Why};
-use super::config::{CircuitBreakerConfig, Plan, Rules, Shape};
+use super::config::{Rules, Shape};
 use super::event::{CircuitBreakerEvent, EventKind, Reason, State, Trip};
 use super::machine::Machine;
 use super::probes::{Bar, Judgement, Probes};
@@ -36,7 +36,6 @@ pub enum Mode {
 }
 
 pub(super) struct Control {
-    pub(super) config: Arc<CircuitBreakerConfig>,
     pub(super) rules: Arc<Rules>,
     /// Number of the time window in use; 0 is none.
     window: usize,
@@ -73,10 +72,8 @@ pub(super) enum Trash {
 }
 
 impl Control {
-    pub(super) fn new(plan: Plan, window: usize) -> Self {
-        let Plan { config, rules } = plan;
+    pub(super) fn new(rules: Arc<Rules>, window: usize) -> Self {
         Self {
-            config,
             window,
             ring: ring(&rules),
             consecutive: 0,
@@ -115,10 +112,10 @@ impl Control {
 
     fn flags(&self) -> Flags {
         Flags {
-            clocked: self.rules.slow.limit.is_some() || self.rules.durations,
-            totals: self.rules.totals,
+            clocked: self.rules.given.slow_call_limit.is_some() || self.rules.given.durations,
+            totals: self.rules.given.totals,
             locked: matches!(self.rules.window, Shape::Count(_))
-                || self.rules.consecutive.is_some(),
+                || self.rules.given.consecutive_failures.is_some(),
             window: self.window,
         }
     }
@@ -126,15 +123,16 @@ impl Control {
     fn tripped_by(&self, counts: &Counts) -> Option<Reason> {
         let rules = &self.rules;
         let reached = |rate: Option<Ratio>, bad| {
-            counts.recorded >= u64::from(rules.minimum)
+            counts.recorded >= u64::from(rules.given.minimum_calls)
                 && rate.is_some_and(|rate| rate.is_reached_by(bad, counts.recorded))
         };
         if reached(rules.failure_rate, counts.failed) {
             Some(Reason::FailureRate(*counts))
-        } else if reached(rules.slow.rate, counts.slow) {
+        } else if reached(rules.slow_rate, counts.slow) {
             Some(Reason::SlowRate(*counts))
         } else if rules
-            .consecutive
+            .given
+            .consecutive_failures
             .is_some_and(|limit| self.consecutive >= limit)
         {
             Some(Reason::Consecutive(self.consecutive))
@@ -145,10 +143,10 @@ impl Control {
 
     fn bar(&self) -> Bar {
         Bar {
-            probes: self.rules.probes,
+            probes: self.rules.given.probes,
             failure_rate: self.rules.failure_rate.unwrap_or(Ratio::HALF),
-            slow_rate: self.rules.slow.rate,
-            decision: self.rules.probe_decision,
+            slow_rate: self.rules.slow_rate,
+            decision: self.rules.given.probe_decision,
         }
     }
 
@@ -181,7 +179,7 @@ fn ring(rules: &Rules) -> CountWindow {
 }
 
 fn rolls(rules: &Rules) -> Rolls {
-    rules.seed.map_or_else(Rolls::random, Rolls::seeded)
+    rules.given.seed.map_or_else(Rolls::random, Rolls::seeded)
 }
 
 /// The machine while its lock is held.
@@ -283,14 +281,14 @@ impl Locked<'_> {
         // A short hint, or a wait that was nearly over when it was stored, says when to ask, not
         // how long the answer may take.
         let wait = control.wait.max(control.rules.wait.base());
-        let max_wait = control.rules.probe_max_wait.unwrap_or(wait);
+        let max_wait = control.rules.given.probe_max_wait.unwrap_or(wait);
         let silent = control.probes.write_off(now, max_wait);
         for _ in 0..silent {
             control.note(now, EventKind::ProbeWrittenOff);
         }
         self.judge_probes(now, Tidings::default());
         let half_open_for = now.saturating_duration_since(self.control.half_open_since);
-        let limit = self.control.rules.half_open_limit;
+        let limit = self.control.rules.given.half_open_limit;
         if self.word().state() == State::HalfOpen
             && limit.is_some_and(|limit| half_open_for >= limit)
         {
@@ -322,7 +320,7 @@ impl Locked<'_> {
     fn judge(&mut self, state: State, class: Class, tidings: Tidings) {
         let control = &mut *self.control;
         control.unjudged = false;
-        if control.rules.consecutive.is_some() {
+        if control.rules.given.consecutive_failures.is_some() {
             let is_failed = class.is_failed();
             control.consecutive = if is_failed {
                 control.consecutive.saturating_add(1)
@@ -330,7 +328,7 @@ impl Locked<'_> {
                 0
             };
         }
-        let is_judged = class != Class::Ok || !control.rules.failures_only;
+        let is_judged = class != Class::Ok || !control.rules.given.failures_only;
         let reason = if is_judged { self.verdict() } else { None };
         match (reason, state) {
             (Some(reason), State::Closed) => self.trip(reason, tidings),
@@ -408,7 +406,7 @@ impl Locked<'_> {
         control.opens = control.opens.saturating_add(1);
         let hint = tidings.hint().filter(|hint| !hint.is_zero());
         control.wait = match hint {
-            Some(hint) => hint.min(control.rules.max_hint),
+            Some(hint) => hint.min(control.rules.given.max_hint),
             None => control
                 .rules
                 .wait
@@ -507,8 +505,7 @@ impl Locked<'_> {
     }
 
     /// Takes new rules: state, generation and counts stay unless the window changes its shape.
-    pub(super) fn take(&mut self, plan: Plan) -> Result<(), ConfigError> {
-        let Plan { config, rules } = plan;
+    pub(super) fn take(&mut self, rules: Arc<Rules>) -> Result<(), ConfigError> {
         let window = self
             .machine
             .front
@@ -516,13 +513,12 @@ impl Locked<'_> {
             .number(rules.window, &self.machine.front.clock)?;
         let control = &mut *self.control;
         let is_new_shape = rules.window != control.rules.window;
-        if rules.seed != control.rules.seed {
+        if rules.given.seed != control.rules.given.seed {
             control.rolls = rolls(&rules);
         }
-        if rules.consecutive.is_none() {
+        if rules.given.consecutive_failures.is_none() {
             control.consecutive = 0;
         }
-        control.config = config;
         control.rules = rules;
         control.unjudged = true;
         if is_new_shape {
@@ -546,7 +542,7 @@ impl Locked<'_> {
     fn publish_rules(&self) {
         let rules = &self.control.rules;
         self.machine.front.take(rules, &self.machine.front.clock);
-        if rules.durations {
+        if rules.given.durations {
             self.machine.durations.get_or_init(Box::default);
         }
     }

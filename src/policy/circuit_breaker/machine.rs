@@ -4,7 +4,7 @@
 //! What changes the state is in [`Control`](super::control::Control), behind a short lock.
 
 use super::admission::{Answer, Refused, Ticket, Why};
-use super::config::{DroppedCalls, Plan, Rules, Shape};
+use super::config::{DroppedCalls, Rules, Shape};
 use super::control::{Control, Locked};
 use super::event::{CircuitBreakerEvent, State};
 use super::totals::{Counter, LastWords};
@@ -28,7 +28,7 @@ use crate::kernel::window::time::{Recorded, TimeWindow};
 use crate::kernel::window::{Class, Counts};
 use crossbeam_utils::CachePadded;
 use std::fmt;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// The policy's type, in errors and metric labels.
@@ -72,11 +72,11 @@ impl Machine {
     pub(super) fn new(
         name: Name,
         clock: Clock,
-        plan: Plan,
+        rules: Arc<Rules>,
         compact: bool,
     ) -> Result<Self, ConfigError> {
         let front = Front::new(name, clock, compact);
-        let window = front.windows.number(plan.rules.window, &front.clock)?;
+        let window = front.windows.number(rules.window, &front.clock)?;
         let machine = Self {
             front: CachePadded::new(front),
             totals: if compact {
@@ -89,7 +89,7 @@ impl Machine {
             last_words: OnceLock::new(),
             told: LastTold::default(),
             events: Events::new(),
-            control: Mutex::new(Control::new(plan, window)),
+            control: Mutex::new(Control::new(rules, window)),
         };
         machine.locked(|locked| locked.begin());
         Ok(machine)
@@ -436,23 +436,27 @@ impl Front {
             Shape::None => 0,
             _ => rate.map_or(0, Ratio::parts_per_million),
         };
-        let limit = rules.slow.limit.map_or(u64::MAX, saturating_nanos);
+        let limit = rules
+            .given
+            .slow_call_limit
+            .map_or(u64::MAX, saturating_nanos);
         self.slow_limit.store(limit, Ordering::Relaxed);
         self.minimum
-            .store(u64::from(rules.minimum), Ordering::Relaxed);
+            .store(u64::from(rules.given.minimum_calls), Ordering::Relaxed);
         self.failure_rate
             .store(parts(rules.failure_rate), Ordering::Relaxed);
         self.slow_rate
-            .store(parts(rules.slow.rate), Ordering::Relaxed);
+            .store(parts(rules.slow_rate), Ordering::Relaxed);
         self.failures_only
-            .store(rules.failures_only, Ordering::Relaxed);
+            .store(rules.given.failures_only, Ordering::Relaxed);
         let grain = if clock.is_coarse_enough_for(rules.wait.base()) {
             saturating_nanos(clock.grain())
         } else {
             NO_GRAIN
         };
         self.grain.store(grain, Ordering::Relaxed);
-        self.dropped.store(rules.dropped.code(), Ordering::Relaxed);
+        self.dropped
+            .store(rules.given.dropped_calls.code(), Ordering::Relaxed);
     }
 }
 

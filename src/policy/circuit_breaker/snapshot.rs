@@ -193,7 +193,7 @@ impl Locked<'_> {
         self.control.forced_by_hand = snapshot.forced_open;
         self.control.opens = snapshot.opens;
         let rules = &self.control.rules;
-        let longest = rules.wait.longest().max(rules.max_hint);
+        let longest = rules.wait.longest().max(rules.given.max_hint);
         let remaining = snapshot.remaining.unwrap_or_default().min(longest);
         if state == State::Open {
             self.control.wait = remaining;
