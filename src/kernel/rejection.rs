@@ -107,7 +107,8 @@ pub enum Facts {
     },
 }
 
-/// A policy's refusal of a call, by value: making or cloning one allocates nothing.
+/// A policy's refusal of a call, by value: making or cloning one allocates nothing, except that
+/// [`with_cause`](Self::with_cause) does.
 ///
 /// ```
 /// use backstop::{CircuitBreaker, CircuitBreakerConfig, Error};
