@@ -28,7 +28,7 @@ trait Call: Sync {
 }
 
 /// Polls a call that is ready at once, and looks at its result where it is: moving it on is the
-/// caller's cost, and a bare call's result has a word where a guarded one's has fourteen.
+/// caller's cost, and a bare call's result has a word where a guarded one's has nine.
 fn succeeds<T, E>(call: impl Future<Output = Result<T, E>>) -> bool {
     let mut call = pin!(call);
     match call.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
