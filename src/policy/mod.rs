@@ -5,6 +5,7 @@
 //! | [`bulkhead`] | limits how many calls run at once |
 //! | [`circuit_breaker`] | stops calling what keeps failing, and finds out when it is well again |
 //! | [`errors`] | fits foreign error types to the stack, and turns rejections into responses |
+//! | `http` | what a call over HTTP or gRPC comes to (feature `http`) |
 //! | [`retry`] | makes a failed call again, within a budget |
 //! | [`timeout`] | ends calls that are pending for too long |
 //!
@@ -17,5 +18,8 @@
 pub mod bulkhead;
 pub mod circuit_breaker;
 pub mod errors;
+#[cfg(feature = "http")]
+#[cfg_attr(docsrs, doc(cfg(feature = "http")))]
+pub mod http;
 pub mod retry;
 pub mod timeout;

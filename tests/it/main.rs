@@ -16,6 +16,10 @@ mod bulkhead_waits;
 #[cfg(feature = "serde")]
 mod config_text;
 mod costs;
+#[cfg(feature = "http")]
+mod grpc;
+#[cfg(feature = "http")]
+mod http;
 mod keyed;
 mod load;
 mod metrics;
