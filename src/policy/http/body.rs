@@ -22,7 +22,7 @@ pin_project! {
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let bulkhead = Bulkhead::new("reports", BulkheadConfig::default())?;
     /// let permit = bulkhead.try_acquire_owned()?;
-    /// let response = Response::new(Full::from("a long report"));
+    /// let response = Response::new(Full::<&[u8]>::from(&b"a long report"[..]));
     /// let response = response.map(|body| HoldingBody::new(body, permit));
     /// assert_eq!(bulkhead.in_flight(), 1);
     /// let report = response.into_body().collect().await?.to_bytes();
@@ -110,7 +110,7 @@ pin_project! {
     /// let breaker = CircuitBreaker::new("reports", CircuitBreakerConfig::default())?;
     /// let permit = breaker.try_acquire_owned()?;
     /// // A client's error before the head: `permit.failure()`.
-    /// let response = Response::new(Full::from("a long report"));
+    /// let response = Response::new(Full::<&[u8]>::from(&b"a long report"[..]));
     /// let verdict = HttpClassifier::any_error().classify(Ok::<_, &()>(&response));
     /// let response = response.map(|body| JudgedBody::new(body, permit, verdict));
     /// assert_eq!(breaker.totals().success, 0);
