@@ -57,11 +57,12 @@ macro_rules! table {
 }
 
 table! {
-    /// `outcome` is `success`, `failure`, `ignored`, `dropped` or `late`. There is no `success`
+    /// `outcome` is `success`, `failure`, `ignored`, `dropped` or `late` (of a retry: `success`,
+    /// `failure` or `dropped`, one for each call, whatever the number of its attempts). There is no `success`
     /// while successes are not counted (a circuit breaker with `totals(false)` and no time window).
     POLICY_CALLS: Counter "policy_calls_total" { "policy", "name", "outcome" }
         "Calls that a policy admitted and that have ended, by what they came to.";
-    /// `reason` is `open`, `forced_open` or `probes_full`.
+    /// `reason` is `open`, `forced_open` or `probes_full`; of a retry `forced_open`.
     POLICY_REJECTIONS: Counter "policy_rejections_total" { "policy", "name", "reason" }
         "Calls that a policy refused.";
     /// Only of policies that keep durations: `CircuitBreakerConfig::durations`.
@@ -78,6 +79,15 @@ table! {
         "Entries of a keyed set of circuit breakers, by their state.";
     CIRCUIT_BREAKER_KEYED_OVERFLOWS: Counter "circuit_breaker_keyed_overflows_total" { "name" }
         "How often a keyed set of circuit breakers had no room for a key and answered with its overflow entry.";
+    /// `attempt` is `first` or `retry`: their sum is the load that the calls made.
+    RETRY_ATTEMPTS: Counter "retry_attempts_total" { "name", "attempt" }
+        "Attempts that a retry made, the first ones and the others.";
+    /// `reason` is one of `retry::StopReason::ALL`.
+    RETRY_STOPS: Counter "retry_stops_total" { "name", "reason" }
+        "Calls whose last result called for another attempt, by why there was none.";
+    /// Of a retry without a budget there is none. Retries that share a budget show the same.
+    RETRY_BUDGET_BALANCE: Gauge "retry_budget_balance" { "name" }
+        "Retries that a retry's budget would allow now.";
 }
 
 /// Tells the `metrics` recorder that is installed here what each metric is.

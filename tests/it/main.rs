@@ -19,6 +19,7 @@ mod load;
 mod metrics;
 mod reentry;
 mod retry;
+mod retry_rig;
 mod rig;
 mod runtime;
 mod tracing;

@@ -13,7 +13,7 @@ use std::thread::ThreadId;
 use std::time::Duration;
 
 /// What an [`Exporter`] can publish: a [`CircuitBreaker`](crate::CircuitBreaker), a
-/// [`Keyed`](crate::kernel::keyed::Keyed) set of them.
+/// [`Keyed`](crate::kernel::keyed::Keyed) set of them, a [`Retry`](crate::Retry).
 ///
 /// It is sealed: what is published is listed in [`names`].
 pub trait Exported: Sealed {}
