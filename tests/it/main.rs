@@ -19,6 +19,8 @@ mod load;
 mod metrics;
 mod reentry;
 mod retry;
+mod retry_budget;
+mod retry_calls;
 mod retry_rig;
 mod rig;
 mod runtime;
