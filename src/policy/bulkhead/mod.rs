@@ -18,6 +18,8 @@ mod permit;
 mod queue;
 mod queueing;
 mod service;
+#[cfg(all(test, backstop_shuttle))]
+mod shuttle_tests;
 mod totals;
 mod trace;
 mod wakes;
