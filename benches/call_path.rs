@@ -6,11 +6,13 @@
     reason = "a benchmark reads the time itself"
 )]
 
+use backstop::kernel::budget::BudgetConfig;
 use backstop::kernel::clock::Clock;
 use backstop::kernel::outcome::AnyError;
 use backstop::kernel::rejection::Error as CallError;
 use backstop::policy::circuit_breaker::Window;
 use backstop::{CircuitBreaker, CircuitBreakerConfig};
+use backstop::{Retry, RetryBudget, RetryConfig};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use std::future::{Future, ready};
 use std::hint::black_box;
@@ -71,6 +73,24 @@ impl Call for Cloned {
                 .await
         })
     }
+}
+
+/// The retry's async call on a borrowed handle; the first attempt succeeds.
+struct Retried(Retry);
+impl Call for Retried {
+    fn call(&self, reply: Reply) -> bool {
+        succeeds(self.0.call(|_| ready(black_box(reply))))
+    }
+}
+
+fn retry(budget: BudgetConfig) -> Retry {
+    Retry::new("bench", RetryConfig::default().budget(budget)).expect("a valid configuration")
+}
+
+fn retry_on_shared_budget() -> Retry {
+    let budget = RetryBudget::new(BudgetConfig::default()).expect("a valid configuration");
+    Retry::with_budget("bench", RetryConfig::default(), Clock::default(), budget)
+        .expect("a valid configuration")
 }
 
 /// Every hundredth call fails.
@@ -192,6 +212,19 @@ fn cases() -> Vec<Case> {
         }),
         case("breaker_time_1pct", || {
             OnePercent(Borrowed(leaked(breaker(time()))))
+        }),
+        case("retry", || Healthy(Retried(retry(BudgetConfig::default())))),
+        case("retry_shared_budget", || {
+            Healthy(Retried(retry_on_shared_budget()))
+        }),
+        case("retry_in_flight_budget", || {
+            Healthy(Retried(retry(BudgetConfig::in_flight(0.2, 3))))
+        }),
+        case("retry_token_budget", || {
+            Healthy(Retried(retry(BudgetConfig::tokens(100, 0.1))))
+        }),
+        case("retry_without_budget", || {
+            Healthy(Retried(retry(BudgetConfig::none())))
         }),
         case("breaker_open_rejection", || {
             Healthy(Rejected {

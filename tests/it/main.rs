@@ -19,9 +19,13 @@ mod load;
 mod metrics;
 mod reentry;
 mod retry;
+mod retry_attacks;
 mod retry_budget;
 mod retry_calls;
+mod retry_costs;
 mod retry_rig;
+#[cfg(feature = "serde")]
+mod retry_text;
 mod rig;
 mod runtime;
 mod tracing;

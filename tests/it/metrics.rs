@@ -1,6 +1,7 @@
 //! What is published is what happened: nothing twice, nothing lost, one state at a time.
 
 mod recorder;
+mod retry;
 mod scrape;
 
 use backstop::kernel::clock::{Clock, ManualClock, NoRuntime};
@@ -564,8 +565,10 @@ async fn what_is_published_is_what_the_table_lists() {
     let breaker = breaker.unwrap();
     succeed(&breaker);
     let hosts = keyed("all_hosts");
+    let retry = backstop::Retry::new("all_retries", backstop::RetryConfig::default()).unwrap();
     exporter.add(&breaker);
     exporter.add(&hosts);
+    exporter.add(&retry);
     let scraped = prometheus.after_publish(&exporter).await;
 
     let published: BTreeSet<_> = scraped.types.keys().map(String::as_str).collect();
