@@ -28,9 +28,13 @@ mod metrics;
 mod pipeline;
 mod reentry;
 mod retry;
+mod retry_attacks;
 mod retry_budget;
 mod retry_calls;
+mod retry_costs;
 mod retry_rig;
+#[cfg(feature = "serde")]
+mod retry_text;
 mod rig;
 mod runtime;
 mod timeout;
