@@ -123,6 +123,11 @@ impl Clock {
         limit >= self.grain().saturating_mul(20)
     }
 
+    /// Whether it is tokio's, which may be paused.
+    pub(crate) const fn is_tokios(&self) -> bool {
+        matches!(self.0, Kind::Tokio)
+    }
+
     /// The time of day, for what is shown or stored. It may jump.
     #[expect(
         clippy::disallowed_methods,

@@ -34,6 +34,8 @@ pub enum RejectionKind {
     /// The policy needs a timer, and there is no tokio runtime with timers here. Nothing is wrong
     /// with the callee.
     NoRuntime,
+    /// It ran where its panic could be caught, and panicked.
+    Panicked,
 }
 
 impl RejectionKind {
@@ -49,6 +51,7 @@ impl RejectionKind {
             Self::Restarting => "restarting",
             Self::TimedOut => "timed_out",
             Self::NoRuntime => "no_runtime",
+            Self::Panicked => "panicked",
         }
     }
 }
@@ -139,7 +142,7 @@ impl Rejection {
             name,
             kind,
             executed: match kind {
-                RejectionKind::TimedOut => Executed::Unknown,
+                RejectionKind::TimedOut | RejectionKind::Panicked => Executed::Unknown,
                 _ => Executed::No,
             },
             facts: Facts::None,
@@ -242,6 +245,7 @@ impl fmt::Display for Rejection {
             RejectionKind::Restarting => "is restarting",
             RejectionKind::TimedOut => "timed out",
             RejectionKind::NoRuntime => "has no tokio runtime with timers",
+            RejectionKind::Panicked => "ran a call that panicked",
         };
         write!(f, "{} `{}` {what}", self.policy, self.name)?;
         match self.facts {
