@@ -14,6 +14,7 @@ mod breaker_windows;
 #[cfg(feature = "serde")]
 mod config_text;
 mod costs;
+mod compartments;
 mod isolated;
 mod keyed;
 mod load;

@@ -13,6 +13,8 @@ mod compartments_call;
 mod compartments_config;
 mod compartments_handle;
 mod compartments_lines;
+#[cfg(all(test, backstop_loom))]
+mod compartments_loom_tests;
 mod compartments_seat;
 mod compartments_slots;
 mod compartments_word;
