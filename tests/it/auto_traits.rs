@@ -5,12 +5,14 @@ use backstop::kernel::event::Subscriber;
 use backstop::kernel::keyed::Keyed;
 use backstop::kernel::managed::Isolation;
 use backstop::kernel::outcome::{DefaultClassifier, Verdict};
+use backstop::policy::bulkhead;
 use backstop::policy::circuit_breaker::{
     CircuitBreakerEvent, CircuitBreakerFuture, CircuitBreakerService, CircuitBreakerSnapshot,
     OwnedPermit, Permit, Totals,
 };
 use backstop::{
-    CircuitBreaker, CircuitBreakerConfig, CircuitBreakerLayer, ConfigError, Error, Rejection,
+    Bulkhead, BulkheadConfig, BulkheadLayer, CircuitBreaker, CircuitBreakerConfig,
+    CircuitBreakerLayer, ConfigError, Error, Rejection,
 };
 use std::fmt::Debug;
 use std::future::{Ready, ready};
@@ -43,6 +45,33 @@ fn handles_and_values_cross_threads() {
     is_shareable::<Verdict>();
     is_shareable::<Totals>();
     is_shareable::<DefaultClassifier>();
+}
+
+#[test]
+fn a_bulkhead_and_what_belongs_to_it_cross_threads() {
+    is_shareable::<Bulkhead>();
+    is_shareable::<BulkheadConfig>();
+    is_shareable::<BulkheadLayer>();
+    is_shareable::<bulkhead::BulkheadService<()>>();
+    is_shareable::<bulkhead::BulkheadFuture<()>>();
+    is_shareable::<bulkhead::QueueingBulkheadLayer>();
+    is_shareable::<bulkhead::QueueingBulkheadService<()>>();
+    is_shareable::<bulkhead::Permit<'_>>();
+    is_shareable::<bulkhead::OwnedPermit>();
+    is_shareable::<bulkhead::Acquire<'_>>();
+    is_shareable::<bulkhead::AcquireOwned>();
+    is_shareable::<bulkhead::Ask>();
+    is_shareable::<bulkhead::BulkheadEvent>();
+    is_shareable::<bulkhead::BulkheadSnapshot>();
+    is_shareable::<bulkhead::Totals>();
+    is_cloneable::<Bulkhead>();
+    is_cloneable::<BulkheadLayer>();
+    is_cloneable::<bulkhead::QueueingBulkheadLayer>();
+    let bulkhead = Bulkhead::new("x", BulkheadConfig::default()).expect("the default");
+    is_send(&bulkhead.call(|| ready(Ok::<u8, u8>(1))));
+    is_send(&bulkhead.call_in(|| ready(Ok::<u8, Error<u8>>(1))));
+    let local = bulkhead.call(|| -> Ready<Result<Rc<u8>, u8>> { ready(Ok(Rc::new(1))) });
+    drop(local);
 }
 
 #[test]

@@ -88,7 +88,7 @@ fn stuck() -> (
 }
 
 #[test]
-fn bh3a_a_stuck_compartment_takes_no_thread_from_another() {
+fn bh3b_a_stuck_compartment_takes_no_thread_from_another() {
     bounded(|| async {
         let config = IsolatedCompartmentsConfig::new()
             .compartment("stuck", IsolatedConfig::new(2).max_concurrent(4))
@@ -144,7 +144,7 @@ fn bh3a_a_stuck_compartment_takes_no_thread_from_another() {
 }
 
 #[test]
-fn bh3a_the_presets() {
+fn bh3b_the_presets() {
     let text = format!("{:?}", IsolatedCompartmentsConfig::presets());
     for (name, threads) in [("critical", 20), ("standard", 50), ("batch", 10)] {
         let preset = format!("{name:?}: {:?}", IsolatedConfig::new(threads));
@@ -153,7 +153,7 @@ fn bh3a_the_presets() {
 }
 
 #[test]
-fn bh3b_calls_and_waiters_are_bounded() {
+fn bh3c_calls_and_waiters_are_bounded() {
     bounded(|| async {
         let config = IsolatedConfig::new(1).queue(1, Duration::from_secs(5));
         let (bulkhead, clock) = with_manual_clock(config);
@@ -181,7 +181,7 @@ fn bh3b_calls_and_waiters_are_bounded() {
 }
 
 #[test]
-fn bh3c_blocking_work_keeps_its_slot_after_its_caller_left() {
+fn bh3d_blocking_work_keeps_its_slot_after_its_caller_left() {
     bounded(|| async {
         let (bulkhead, clock) =
             with_manual_clock(IsolatedConfig::new(1).time_limit(Duration::from_secs(1)));
@@ -220,7 +220,7 @@ impl Drop for Tells {
 }
 
 #[test]
-fn bh3c_async_work_is_dropped_where_it_runs_and_then_frees_its_slot() {
+fn bh3d_async_work_is_dropped_where_it_runs_and_then_frees_its_slot() {
     bounded(|| async {
         let (bulkhead, clock) =
             with_manual_clock(IsolatedConfig::new(1).time_limit(Duration::from_secs(1)));
@@ -252,7 +252,7 @@ fn bh3c_async_work_is_dropped_where_it_runs_and_then_frees_its_slot() {
 }
 
 #[test]
-fn bh3d_who_is_told_that_nothing_was_executed_can_rely_on_it() {
+fn bh3e_who_is_told_that_nothing_was_executed_can_rely_on_it() {
     bounded(|| async {
         let config = IsolatedConfig::new(1)
             .max_concurrent(2)
@@ -303,7 +303,7 @@ impl Future for Dropped {
 }
 
 #[test]
-fn bh3e_a_panic_comes_back_as_an_error_and_the_slot_and_thread_stay() {
+fn bh3f_a_panic_comes_back_as_an_error_and_the_slot_and_thread_stay() {
     bounded(|| async {
         let bulkhead = isolated(IsolatedConfig::new(1));
         for round in 0..50 {
@@ -343,7 +343,7 @@ fn bh3e_a_panic_comes_back_as_an_error_and_the_slot_and_thread_stay() {
 }
 
 #[test]
-fn bh3f_the_last_handle_can_go_inside_a_task_while_work_is_stuck() {
+fn bh3g_the_last_handle_can_go_inside_a_task_while_work_is_stuck() {
     bounded(|| async {
         for blocking in [true, false] {
             let bulkhead = isolated(IsolatedConfig::new(1));
@@ -368,7 +368,7 @@ fn bh3f_the_last_handle_can_go_inside_a_task_while_work_is_stuck() {
 }
 
 #[test]
-fn bh3f_the_last_handle_can_go_inside_its_own_work() {
+fn bh3g_the_last_handle_can_go_inside_its_own_work() {
     bounded(|| async {
         for blocking in [true, false] {
             let bulkhead = isolated(IsolatedConfig::new(1));
@@ -407,14 +407,14 @@ fn bh3f_the_last_handle_can_go_inside_its_own_work() {
 }
 
 #[test]
-fn bh3g_threads_that_cannot_be_had_are_an_error() {
+fn bh3h_threads_that_cannot_be_had_are_an_error() {
     let too_many = IsolatedConfig::new(1_025);
     let refused = IsolatedBulkhead::with_clock("x", too_many, Clock::system());
     assert!(matches!(refused, Err(StartError::Config(_))));
 }
 
 #[test]
-fn bh3h_under_tokios_clock_there_is_no_thread_of_its_own() {
+fn bh3i_under_tokios_clock_there_is_no_thread_of_its_own() {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)

@@ -11,6 +11,10 @@ mod breaker_calls;
 mod breaker_control;
 mod breaker_states;
 mod breaker_windows;
+mod bulkhead;
+mod bulkhead_costs;
+mod bulkhead_reentry;
+mod bulkhead_waits;
 #[cfg(feature = "serde")]
 mod config_text;
 mod costs;

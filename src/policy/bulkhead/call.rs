@@ -108,6 +108,10 @@ where
                     (Poll::Ready(Ok(_)), None) | (Poll::Pending, _) => return Poll::Pending,
                 },
                 StageProjection::Running { future, held } => {
+                    // Polled again after it ended: it has no slot to run in.
+                    if held.is_none() {
+                        return Poll::Pending;
+                    }
                     return match future.poll(cx) {
                         Poll::Pending => Poll::Pending,
                         Poll::Ready(result) => {

@@ -29,11 +29,15 @@ mod isolated_run;
 mod isolated_set;
 mod isolated_threads;
 mod isolated_work;
+#[cfg(all(test, backstop_loom))]
+mod loom_tests;
 mod machine;
 mod permit;
 mod queue;
 mod queueing;
 mod service;
+#[cfg(all(test, backstop_shuttle))]
+mod shuttle_tests;
 mod totals;
 mod trace;
 mod wakes;

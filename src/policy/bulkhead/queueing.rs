@@ -250,6 +250,10 @@ where
                     let permit = permit.take();
                     state.set(CallState::Called { future, permit });
                 }
+                // Polled again after it ended: it has no slot to run in.
+                CallStateProjection::Called { permit, .. } if permit.is_none() => {
+                    return Poll::Pending;
+                }
                 CallStateProjection::Called { future, permit } => {
                     let result = ready!(future.poll(cx));
                     *permit = None;

@@ -191,6 +191,8 @@ where
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
+            // Polled again after it ended: it has no slot to run in.
+            CallStateProjection::Called { permit, .. } if permit.is_none() => Poll::Pending,
             CallStateProjection::Called { future, permit } => {
                 let polled = future.poll(cx);
                 if polled.is_ready() {
