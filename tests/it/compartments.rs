@@ -5,8 +5,7 @@ use backstop::kernel::clock::{Clock, ManualClock};
 use backstop::kernel::managed::Managed;
 use backstop::kernel::rejection::{Facts, Rejection, RejectionKind};
 use backstop::policy::bulkhead::{
-    Compartment, CompartmentConfig, Compartments, CompartmentsConfig, Order,
-    OwnedCompartmentPermit,
+    Compartment, CompartmentConfig, Compartments, CompartmentsConfig, Order, OwnedCompartmentPermit,
 };
 use backstop::{ConfigError, Error};
 use futures::FutureExt;
@@ -122,7 +121,10 @@ fn bh2a_each_compartment_has_its_own_limit() {
     let refused = rig.refusal("a");
     assert_eq!(refused.kind(), RejectionKind::Full);
     assert_eq!(refused.facts(), Facts::Limit { limit: 2 });
-    assert_eq!(refused.to_string(), "bulkhead `set/a` is full: the limit is 2");
+    assert_eq!(
+        refused.to_string(),
+        "bulkhead `set/a` is full: the limit is 2"
+    );
     let other = rig.take("b", 1);
     assert!(rig.is_full("b") && rig.is_full("none"));
     assert_eq!(rig.set.in_flight(), 3);
@@ -174,14 +176,29 @@ fn bh2c_what_cannot_be_is_refused() {
         (refused(Some(0), &[("a", new(1))]), "total"),
         (refused(Some(u32::MAX), &[("a", new(1))]), "total"),
         (refused(None, &[("", new(1))]), "compartments"),
-        (refused(None, &[("a", new(5).guaranteed(1))]), "compartments.guaranteed"),
+        (
+            refused(None, &[("a", new(5).guaranteed(1))]),
+            "compartments.guaranteed",
+        ),
         (with_share(new(2).guaranteed(3)), "compartments.guaranteed"),
         (with_share(new(u32::MAX)), "compartments.limit"),
-        (with_share(new(2).queue(0, second)), "compartments.max_waiting"),
-        (with_share(new(2).queue(u32::MAX, second)), "compartments.max_waiting"),
-        (with_share(new(2).queue(1, Duration::ZERO)), "compartments.max_wait"),
         (
-            refused(Some(10), &[("a", new(6).guaranteed(6)), ("b", new(5).guaranteed(5))]),
+            with_share(new(2).queue(0, second)),
+            "compartments.max_waiting",
+        ),
+        (
+            with_share(new(2).queue(u32::MAX, second)),
+            "compartments.max_waiting",
+        ),
+        (
+            with_share(new(2).queue(1, Duration::ZERO)),
+            "compartments.max_wait",
+        ),
+        (
+            refused(
+                Some(10),
+                &[("a", new(6).guaranteed(6)), ("b", new(5).guaranteed(5))],
+            ),
             "compartments.guaranteed",
         ),
     ];
@@ -189,12 +206,18 @@ fn bh2c_what_cannot_be_is_refused() {
         assert_eq!(error.field(), *field, "{error}");
     }
     let owed_for = config(Some(1), &[("a", new(1))]).owed_for(Duration::ZERO);
-    assert_eq!(Compartments::new("set", owed_for).unwrap_err().field(), "owed_for");
+    assert_eq!(
+        Compartments::new("set", owed_for).unwrap_err().field(),
+        "owed_for"
+    );
     assert_eq!(
         cases[10].0.to_string(),
         "compartments.guaranteed: 11 in all is not allowed; it must be at most the total (10) in all"
     );
-    let exact = config(Some(10), &[("a", new(6).guaranteed(6)), ("b", new(4).guaranteed(4))]);
+    let exact = config(
+        Some(10),
+        &[("a", new(6).guaranteed(6)), ("b", new(4).guaranteed(4))],
+    );
     assert!(Compartments::new("set", exact).is_ok());
 }
 
@@ -241,7 +264,10 @@ fn bh2f_no_borrower_takes_a_slot_that_is_owed() {
         let mut borrowed = rig.take(borrower, 4);
         assert!(rig.is_full("c"));
         drop(borrowed.pop());
-        assert!(rig.is_full(borrower), "{borrower} has more than it is guaranteed");
+        assert!(
+            rig.is_full(borrower),
+            "{borrower} has more than it is guaranteed"
+        );
         // Compartments within their guarantee are no borrowers.
         if borrower == "b" {
             assert_eq!(rig.take("a", 1).len(), 1);
@@ -252,7 +278,10 @@ fn bh2f_no_borrower_takes_a_slot_that_is_owed() {
 
 #[test]
 fn bh2f_a_waiting_borrower_does_not_take_it_either() {
-    let shares = [("a", new(2).guaranteed(1)), ("b", new(2).queue(5, 60 * SECOND))];
+    let shares = [
+        ("a", new(2).guaranteed(1)),
+        ("b", new(2).queue(5, 60 * SECOND)),
+    ];
     let rig = Rig::new(Some(2), &shares);
     let mut borrowed = rig.take("b", 2);
     let mut waits = Caller::of(&rig.get("b"));
@@ -293,7 +322,10 @@ fn bh2g_a_debt_ends_when_it_is_paid() {
 
 #[test]
 fn bh2g_a_waiter_looks_by_itself_when_the_debt_ends() {
-    let shares = [("a", new(2).guaranteed(1)), ("b", new(2).queue(5, 60 * SECOND))];
+    let shares = [
+        ("a", new(2).guaranteed(1)),
+        ("b", new(2).queue(5, 60 * SECOND)),
+    ];
     let rig = Rig::new(Some(2), &shares);
     let mut borrowed = rig.take("b", 2);
     // One waits before there is a debt, one comes while there is one.
@@ -311,7 +343,10 @@ fn bh2g_a_waiter_looks_by_itself_when_the_debt_ends() {
 
 #[test]
 fn bh2g_one_that_waits_behind_a_debt_hands_the_look_on() {
-    let shares = [("a", new(2).guaranteed(1)), ("b", new(2).queue(5, 60 * SECOND))];
+    let shares = [
+        ("a", new(2).guaranteed(1)),
+        ("b", new(2).queue(5, 60 * SECOND)),
+    ];
     let rig = Rig::new(Some(2), &shares);
     let mut borrowed = rig.take("b", 2);
     let mut callers = [(); 2].map(|()| Caller::of(&rig.get("b")));
@@ -358,7 +393,11 @@ fn bh2h_the_order_of_a_queue_and_its_bounds() {
         let rig = Rig::new(None, &[("a", new(1).queue(3, 5 * SECOND).order(order))]);
         let mut held = rig.take("a", 1).pop();
         let mut callers = [(); 3].map(|()| Caller::of(&rig.get("a")));
-        let one_too_many = rig.get("a").acquire_owned().now_or_never().expect("at once");
+        let one_too_many = rig
+            .get("a")
+            .acquire_owned()
+            .now_or_never()
+            .expect("at once");
         assert_eq!(one_too_many.unwrap_err().kind(), RejectionKind::Full);
         assert!(rig.is_full("a"), "and who cannot wait is refused at once");
         for n in expected {
@@ -372,7 +411,10 @@ fn bh2h_the_order_of_a_queue_and_its_bounds() {
 
 #[test]
 fn bh2h_a_wait_ends() {
-    let shares = [("a", new(2).guaranteed(1).queue(5, 5 * SECOND)), ("b", new(2))];
+    let shares = [
+        ("a", new(2).guaranteed(1).queue(5, 5 * SECOND)),
+        ("b", new(2)),
+    ];
     let rig = Rig::new(Some(2), &shares);
     let mut held = rig.take("b", 2);
     let mut caller = Caller::of(&rig.get("a"));
@@ -461,7 +503,11 @@ fn bh2i_a_call_can_be_dropped_at_any_poll() {
         let mut step = 0;
         let steps = std::future::poll_fn(move |_| {
             step += 1;
-            if step < 3 { Poll::Pending } else { Poll::Ready(Ok::<_, Infallible>(())) }
+            if step < 3 {
+                Poll::Pending
+            } else {
+                Poll::Ready(Ok::<_, Infallible>(()))
+            }
         });
         let mut call = Box::pin(a.call(|| steps));
         for poll in 0..polls {
@@ -476,7 +522,11 @@ fn bh2i_a_call_can_be_dropped_at_any_poll() {
             assert_eq!(a.in_flight(), 1);
         }
         drop(call);
-        assert_eq!((a.in_flight(), a.snapshot().waiting), (0, 0), "after {polls} polls");
+        assert_eq!(
+            (a.in_flight(), a.snapshot().waiting),
+            (0, 0),
+            "after {polls} polls"
+        );
         assert_eq!(rig.take("b", 1).len(), 1);
     }
 }
@@ -513,8 +563,16 @@ fn bh2j_a_healthy_call_allocates_nothing() {
         let copied = Compartment::from(fixed);
         let calls = || {
             for a in [&a, &copied] {
-                assert!(a.call(|| ready(Ok::<_, Infallible>(1))).now_or_never().is_some());
-                assert!(a.call_in(|| ready(Ok::<_, Rejection>(1))).now_or_never().is_some());
+                assert!(
+                    a.call(|| ready(Ok::<_, Infallible>(1)))
+                        .now_or_never()
+                        .is_some()
+                );
+                assert!(
+                    a.call_in(|| ready(Ok::<_, Rejection>(1)))
+                        .now_or_never()
+                        .is_some()
+                );
                 assert!(a.call_blocking(|| Ok::<_, Infallible>(1)).is_ok());
                 drop(a.try_acquire().unwrap());
                 drop(a.try_acquire_owned().unwrap());
@@ -537,7 +595,12 @@ fn bh2j_waiting_allocates_nothing_once_it_has_been_done() {
     let round = || {
         let held = a.try_acquire().unwrap();
         let mut waits = std::pin::pin!(b.acquire());
-        assert!(waits.as_mut().poll(&mut Context::from_waker(&noop)).is_pending());
+        assert!(
+            waits
+                .as_mut()
+                .poll(&mut Context::from_waker(&noop))
+                .is_pending()
+        );
         drop(held);
         assert!(waits.poll(&mut Context::from_waker(&noop)).is_ready());
     };
@@ -565,16 +628,30 @@ fn bh2k_a_set_is_reconfigured_live() {
     b.reconfigure(new(5)).unwrap();
     held.extend(rig.take("b", 3));
     assert_eq!(rig.refusal("b").facts(), Facts::Limit { limit: 5 });
-    assert_eq!(rig.set.config(), config(Some(8), &[shares[0], ("b", new(5))]));
+    assert_eq!(
+        rig.set.config(),
+        config(Some(8), &[shares[0], ("b", new(5))])
+    );
 
     let in_force = rig.set.config();
     let refused = [
-        rig.set.reconfigure(config(Some(8), &[shares[0]])).unwrap_err(),
-        rig.set.reconfigure(config(Some(8), &[shares[0], ("c", new(1))])).unwrap_err(),
-        rig.set.reconfigure(config(None, &[("a", new(1)), ("b", new(1))])).unwrap_err(),
+        rig.set
+            .reconfigure(config(Some(8), &[shares[0]]))
+            .unwrap_err(),
+        rig.set
+            .reconfigure(config(Some(8), &[shares[0], ("c", new(1))]))
+            .unwrap_err(),
+        rig.set
+            .reconfigure(config(None, &[("a", new(1)), ("b", new(1))]))
+            .unwrap_err(),
         a.reconfigure(new(8).guaranteed(9)).unwrap_err(),
     ];
-    let fields = ["compartments", "compartments", "total", "compartments.guaranteed"];
+    let fields = [
+        "compartments",
+        "compartments",
+        "total",
+        "compartments.guaranteed",
+    ];
     assert_eq!(refused.map(|error| error.field()), fields);
     assert_eq!(rig.set.config(), in_force);
     drop(held);
@@ -606,7 +683,9 @@ fn bh2k_who_waits_gets_what_a_new_configuration_gives() {
         let held = rig.take("a", 1);
         let mut callers = [(); 2].map(|()| Caller::of(&rig.get("a")));
         rig.get("a").reconfigure(new(3)).unwrap();
-        let slots = callers.each_mut().map(|caller| caller.slot().expect("room for all"));
+        let slots = callers
+            .each_mut()
+            .map(|caller| caller.slot().expect("room for all"));
         drop(slots);
         // With none at all, those who wait are refused.
         rig.get("a").reconfigure(queue).unwrap();
@@ -634,7 +713,10 @@ fn bh2l_an_unknown_name_lists_those_there_are() {
 #[test]
 fn bh2m_an_isolated_compartment_refuses_everything_and_lends_all() {
     let queue = |share: CompartmentConfig| share.queue(5, 60 * SECOND);
-    let rig = Rig::new(Some(2), &[("a", queue(new(2).guaranteed(2))), ("b", queue(new(2)))]);
+    let rig = Rig::new(
+        Some(2),
+        &[("a", queue(new(2).guaranteed(2))), ("b", queue(new(2)))],
+    );
     let held = rig.take("b", 2);
     let mut waits = Caller::of(&rig.get("a"));
     let guards = [rig.get("a").isolate(), rig.get("a").isolate()];
@@ -658,13 +740,21 @@ fn they_can_be_managed() {
     let rig = Rig::new(Some(2), &[("a", new(2)), ("b", new(2))]);
     let a = rig.get("a");
     let managed: &dyn Managed = &a;
-    assert_eq!((managed.policy(), managed.name().as_str()), ("bulkhead", "set/a"));
+    assert_eq!(
+        (managed.policy(), managed.name().as_str()),
+        ("bulkhead", "set/a")
+    );
     let held = rig.take("a", 2);
     assert_eq!(managed.snapshot().state, "available");
     assert!(rig.is_full("a"));
     let snapshot = managed.snapshot();
     assert_eq!(snapshot.state, "saturated");
-    let figures = [("in_flight", 2.0), ("waiting", 0.0), ("limit", 2.0), ("peak", 2.0)];
+    let figures = [
+        ("in_flight", 2.0),
+        ("waiting", 0.0),
+        ("limit", 2.0),
+        ("peak", 2.0),
+    ];
     assert_eq!(snapshot.figures, figures);
     drop(held);
     rig.clock.advance(SECOND);
@@ -719,10 +809,18 @@ fn a_set_can_be_used_from_everything_that_it_calls() {
             }
         }));
         let waker = waker(pokes.clone());
-        assert!(call.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        assert!(
+            call.as_mut()
+                .poll(&mut Context::from_waker(&waker))
+                .is_pending()
+        );
         drop(held);
         assert!(pokes.1.load(Ordering::SeqCst));
-        assert!(call.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        assert!(
+            call.as_mut()
+                .poll(&mut Context::from_waker(&waker))
+                .is_pending()
+        );
         drop(call);
         drop((waker, pokes));
         assert_eq!(rig.set.in_flight(), 0);

@@ -15,10 +15,10 @@ mod bulkhead;
 mod bulkhead_costs;
 mod bulkhead_reentry;
 mod bulkhead_waits;
+mod compartments;
 #[cfg(feature = "serde")]
 mod config_text;
 mod costs;
-mod compartments;
 mod isolated;
 mod keyed;
 mod load;

@@ -5,8 +5,9 @@ use super::compartments_call::{
     seat_blocking,
 };
 use super::compartments_config::CompartmentConfig;
-use super::compartments_seat::Seat;
+use super::compartments_seat::{Refused, Seat};
 use super::machine::POLICY;
+use super::service::{BulkheadLayer, sealed};
 use super::totals::{BulkheadSnapshot, LastWords, Totals};
 use crate::kernel::config::ConfigError;
 use crate::kernel::managed::{Isolation, Managed, ManagedSnapshot};
@@ -132,6 +133,27 @@ impl Compartment {
         AcquireCompartmentOwned::new(self.0.clone())
     }
 
+    /// A tower layer that lets calls through while there is a slot for them, and refuses the others
+    /// at once, also if the compartment has a queue.
+    ///
+    /// ```
+    /// use backstop::policy::bulkhead::{Compartments, CompartmentsConfig};
+    /// use tower::{BoxError, Service, ServiceBuilder, ServiceExt, service_fn};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), BoxError> {
+    /// let compartments = Compartments::new("api", CompartmentsConfig::presets())?;
+    /// let mut reports = ServiceBuilder::new()
+    ///     .layer(compartments.require("batch")?.layer())
+    ///     .service(service_fn(|name: String| async move { Ok::<_, BoxError>(name) }));
+    /// assert_eq!(reports.ready().await?.call("sales".into()).await?, "sales");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn layer(&self) -> BulkheadLayer<Self> {
+        BulkheadLayer::around(self.clone())
+    }
+
     /// The name in errors and metrics: `set/compartment`.
     pub fn name(&self) -> &Name {
         &self.0.name
@@ -194,6 +216,25 @@ impl Compartment {
     /// A handle that does not keep the compartment alive.
     pub(crate) fn downgrade(&self) -> WeakCompartment {
         WeakCompartment(self.0.downgrade())
+    }
+}
+
+impl sealed::Slots for Compartment {
+    type Permit = OwnedCompartmentPermit;
+
+    #[inline]
+    fn is_shut(&self) -> bool {
+        self.0.slots.is_shut(self.0.at)
+    }
+
+    fn refuse_unready(&self) -> Rejection {
+        let refused = self.0.slots.obstacle(self.0.at);
+        self.0.refuse(Refused::For(refused))
+    }
+
+    #[inline]
+    fn try_acquire_owned(&self) -> Result<OwnedCompartmentPermit, Rejection> {
+        self.try_acquire_owned()
     }
 }
 

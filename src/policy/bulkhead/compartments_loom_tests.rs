@@ -190,9 +190,9 @@ fn loom_a_new_plan_beside_calls() {
         let other = {
             let slots = slots.clone();
             thread::spawn(move || {
-                let taken = take(&slots, A);
-                assert!(taken, "there is room in either plan");
-                slots.release(A);
+                if take(&slots, A) {
+                    slots.release(A);
+                }
                 usize::from(take(&slots, B))
             })
         };

@@ -196,6 +196,23 @@ impl Slots {
         });
     }
 
+    /// Whether everything is refused in a compartment, whoever goes.
+    pub(super) fn is_shut(&self, at: usize) -> bool {
+        let word = Word(self.word.load(Ordering::Relaxed));
+        match self.layout(word) {
+            // The book stays open while one is isolated.
+            Some(layout) => layout.limit(at) == 0,
+            None => self.shelf.lock().book.shut(at).is_some(),
+        }
+    }
+
+    /// Why a call gets no slot now; its limit, if one came free.
+    pub(super) fn obstacle(&self, at: usize) -> Why {
+        let shelf = self.shelf.lock();
+        let limit = shelf.book.plan.shares[at].limit;
+        shelf.book.shut(at).unwrap_or(Why::Limit(limit))
+    }
+
     pub(super) fn is_isolated(&self, at: usize) -> bool {
         self.shelf.lock().book.is_isolated(at)
     }

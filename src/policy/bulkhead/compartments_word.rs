@@ -126,6 +126,10 @@ impl Layout {
         1 << field.shift | 1 << self.total.shift
     }
 
+    pub(super) fn limit(&self, at: usize) -> u64 {
+        self.fields[at].limit
+    }
+
     pub(super) fn running(&self, word: Word, at: usize) -> u64 {
         self.fields[at].of(word)
     }

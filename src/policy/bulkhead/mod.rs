@@ -63,6 +63,6 @@ pub use permit::{OwnedPermit, Permit};
 pub use queueing::{
     AskFor, QueueingBulkheadFuture, QueueingBulkheadLayer, QueueingBulkheadService,
 };
-pub use service::{BulkheadFuture, BulkheadLayer, BulkheadService};
+pub use service::{BulkheadFuture, BulkheadLayer, BulkheadService, Slots};
 pub(crate) use totals::LastWords;
 pub use totals::{BulkheadSnapshot, Totals};
