@@ -1,5 +1,6 @@
 //! What is published is what happened: nothing twice, nothing lost, one state at a time.
 
+mod bulkhead;
 mod recorder;
 mod scrape;
 
@@ -566,6 +567,8 @@ async fn what_is_published_is_what_the_table_lists() {
     let hosts = keyed("all_hosts");
     exporter.add(&breaker);
     exporter.add(&hosts);
+    let slots = backstop::Bulkhead::new("all_slots", backstop::BulkheadConfig::default()).unwrap();
+    exporter.add(&slots);
     let scraped = prometheus.after_publish(&exporter).await;
 
     let published: BTreeSet<_> = scraped.types.keys().map(String::as_str).collect();
