@@ -63,8 +63,8 @@ table! {
     bulkhead_with_room: refusing_bulkhead(100_000);
     bulkhead_queueing: queueing_bulkhead(16).capacity(|_| 16);
     bulkhead_queueing_with_room: queueing_bulkhead(100_000);
-    compartment: compartment(16).capacity(|_| 16);
-    compartment_with_room: compartment(100_000);
+    compartment: shared_slots(16).capacity(|_| 16);
+    compartment_with_room: shared_slots(100_000);
     wrap_errors: Row::new(|mock| WrapErrorsLayer::new().layer(mock));
     #[cfg(feature = "axum")]
     rejection_response: Row::new(|mock| RejectionResponseLayer::new().layer(mock));
@@ -155,7 +155,7 @@ fn check_slots(totals: Totals, snapshot: BulkheadSnapshot, ledger: &Ledger) {
 }
 
 /// Of a set with a total and guarantees, none of which is in the way.
-fn compartment(limit: u32) -> Row<impl Subject> {
+fn shared_slots(limit: u32) -> Row<impl Subject> {
     let set = |limit| {
         let share = CompartmentConfig::new(limit).guaranteed(limit);
         let config = CompartmentsConfig::new()

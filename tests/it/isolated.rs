@@ -292,7 +292,7 @@ impl Drop for Twice {
 }
 
 /// A future that is ready, and whose drop panics.
-struct Dropped(#[expect(dead_code, reason = "held for its drop")] Twice);
+struct Dropped(Twice);
 
 impl Future for Dropped {
     type Output = Result<(), Infallible>;
@@ -406,11 +406,95 @@ fn bh3g_the_last_handle_can_go_inside_its_own_work() {
     });
 }
 
+/// In a process of its own, in which the system gives about 20 threads of 64 MiB of stack each.
+#[cfg(target_os = "linux")]
 #[test]
 fn bh3h_threads_that_cannot_be_had_are_an_error() {
-    let too_many = IsolatedConfig::new(1_025);
-    let refused = IsolatedBulkhead::with_clock("x", too_many, Clock::system());
-    assert!(matches!(refused, Err(StartError::Config(_))));
+    const IN_CHILD: &str = "BACKSTOP_TEST_FEW_THREADS";
+    if std::env::var_os(IN_CHILD).is_some() {
+        return bounded(|| async {
+            no_workers();
+            no_thread_for_blocking_work().await;
+            println!("both are errors");
+        });
+    }
+    let this_test = std::env::current_exe().unwrap();
+    let child = std::process::Command::new("sh")
+        .args(["-c", "ulimit -v 2000000 && exec \"$0\" \"$@\""])
+        .arg(this_test)
+        .args([
+            "isolated::bh3h_threads_that_cannot_be_had_are_an_error",
+            "--exact",
+            "--nocapture",
+        ])
+        .env(IN_CHILD, "1")
+        .env("RUST_MIN_STACK", (64 << 20).to_string())
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&child.stdout);
+    let errors = String::from_utf8_lossy(&child.stderr);
+    assert!(child.status.success(), "{told}\n{errors}");
+    assert!(told.contains("both are errors"), "{told}\n{errors}");
+}
+
+fn no_workers() {
+    let refused = IsolatedBulkhead::with_clock("x", IsolatedConfig::new(200), Clock::system());
+    let error = refused.expect_err("the system gives fewer");
+    assert!(matches!(error, StartError::Threads(_)), "{error:?}");
+    assert!(error.source().is_some());
+}
+
+async fn no_thread_for_blocking_work() {
+    let bulkhead = isolated(IsolatedConfig::new(1).max_concurrent(200));
+    let mut stuck_ones = Vec::new();
+    let refused = loop {
+        let (work, stuck) = stuck();
+        let mut call = Box::pin(bulkhead.run_blocking(work));
+        match (&mut call).now_or_never() {
+            Some(result) => break rejection(result),
+            None => stuck_ones.push((call, stuck)),
+        }
+    };
+    assert_eq!(
+        (refused.kind(), refused.executed()),
+        (RejectionKind::Full, Executed::No)
+    );
+    let cause = refused.source().expect("a cause");
+    assert!(cause.is::<std::io::Error>(), "{cause:?}");
+    assert_eq!(bulkhead.in_flight() as usize, stuck_ones.len());
+    for (call, stuck) in stuck_ones {
+        stuck.go.send(()).unwrap();
+        assert_eq!(call.await.unwrap(), 7);
+    }
+    let after = bulkhead.run_blocking(|| Ok::<_, Infallible>(1)).await;
+    assert_eq!(after.unwrap(), 1, "the threads there are go on");
+}
+
+#[test]
+fn a_configuration_that_cannot_be_is_refused() {
+    let new = IsolatedConfig::new;
+    let cases = [
+        (new(0), "worker_threads"),
+        (new(1_025), "worker_threads"),
+        (new(1).max_concurrent(0), "max_concurrent"),
+        (new(1).max_concurrent(1_025), "max_concurrent"),
+        (new(1).time_limit(Duration::ZERO), "time_limit"),
+        (new(1).queue(1, Duration::ZERO), "max_wait"),
+    ];
+    for (config, field) in cases {
+        let set = IsolatedCompartmentsConfig::new().compartment("a", config);
+        for refused in [
+            IsolatedBulkhead::with_clock("x", config, Clock::system()).err(),
+            IsolatedCompartments::with_clock("x", &set, Clock::system()).err(),
+        ] {
+            match refused {
+                Some(StartError::Config(error)) => assert_eq!(error.field(), field),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    let none = IsolatedCompartments::new("x", &IsolatedCompartmentsConfig::new());
+    assert!(matches!(none, Err(StartError::Config(_))));
 }
 
 #[test]
