@@ -387,7 +387,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig::with_cases(500))]
 
     #[test]
     fn bh2d_bh2e_bh2f_bh2g_bh2h_a_set_and_a_naive_one_agree(

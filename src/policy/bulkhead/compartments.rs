@@ -134,8 +134,8 @@ impl Compartments {
     }
 
     /// Takes new numbers for the same compartments from the next call on. Running calls and those
-    /// who wait stay. A set that shares a total is reconfigured without a lock on its healthy path 31
-    /// times; from then on its calls take a short lock.
+    /// who wait stay. A set that was made much smaller than it becomes may from then on take a short
+    /// lock for each call.
     ///
     /// # Errors
     ///

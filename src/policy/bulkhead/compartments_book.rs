@@ -3,6 +3,7 @@
 
 use super::compartments_config::{Plan, Share};
 use super::compartments_lines::{Key, Lines};
+use super::compartments_word::limit;
 use super::config::Order;
 use crate::kernel::instant::Instant;
 use crate::kernel::sync::wake_all;
@@ -79,6 +80,13 @@ impl Book {
             isolations: vec![0; compartments].into(),
             lines: Lines::new(compartments),
             wakes: Wakes::default(),
+        }
+    }
+
+    /// Takes over the counts of a word, by how many are free below each limit.
+    pub(super) fn read_free(&mut self, free: impl Fn(usize) -> u64) {
+        for (at, running) in self.running.iter_mut().enumerate() {
+            *running = limit(&self.plan, at).saturating_sub(free(at));
         }
     }
 

@@ -166,7 +166,7 @@ impl Compartment {
 
     /// How many calls hold a slot.
     pub fn in_flight(&self) -> u32 {
-        u32::try_from(self.0.slots.running(self.0.at)).unwrap_or(u32::MAX)
+        u32::try_from(self.0.running()).unwrap_or(u32::MAX)
     }
 
     /// How it stands at this moment.

@@ -40,10 +40,10 @@ fn slots(config: &CompartmentsConfig) -> (Arc<Slots>, ManualClock) {
 
 /// Takes a slot as a call does that cannot wait.
 fn take(slots: &Slots, at: usize) -> bool {
-    match slots.take(at) {
-        Glance::Take(..) => true,
-        Glance::Look => slots.ask(at, None) == Asked::Admitted,
-        Glance::Limit(_) | Glance::Total(_) => false,
+    match slots.take(slots.lane(at)) {
+        Glance::Taken(_) => true,
+        glance if slots.refusal(at, glance).is_some() => false,
+        _ => slots.ask(at, None) == Asked::Admitted,
     }
 }
 
@@ -58,8 +58,8 @@ impl Wake for Woken {
 
 /// Takes a slot or waits for one.
 fn take_or_wait(slots: &Slots, at: usize, waker: &Waker) -> Option<Waiting> {
-    match slots.take(at) {
-        Glance::Take(..) => None,
+    match slots.take(slots.lane(at)) {
+        Glance::Taken(_) => None,
         _ => match slots.ask(at, Some(waker)) {
             Asked::Admitted => None,
             Asked::Waits(waiting) => Some(waiting),
@@ -71,9 +71,9 @@ fn take_or_wait(slots: &Slots, at: usize, waker: &Waker) -> Option<Waiting> {
 /// In the end every slot is there, and the word decides alone again.
 fn is_whole(slots: &Slots, at: usize, free: usize) {
     for _ in 0..free {
-        assert!(matches!(slots.take(at), Glance::Take(..)));
+        assert!(matches!(slots.take(slots.lane(at)), Glance::Taken(_)));
     }
-    assert!(!matches!(slots.take(at), Glance::Take(..)));
+    assert!(!matches!(slots.take(slots.lane(at)), Glance::Taken(_)));
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn loom_no_more_than_the_total_run() {
                     assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0, "two in one slot");
                     thread::yield_now();
                     inside.fetch_sub(1, Ordering::SeqCst);
-                    slots.release(at);
+                    slots.release(at, slots.lane(at));
                     return true;
                 }
                 false
@@ -115,7 +115,7 @@ fn loom_who_is_owed_a_slot_gets_it() {
         assert!(take(&slots, B) && take(&slots, B));
         let borrower = slots.clone();
         let other = thread::spawn(move || {
-            borrower.release(B);
+            borrower.release(B, borrower.lane(B));
             usize::from(take(&borrower, B))
         });
         let mine = take(&slots, A);
@@ -123,17 +123,17 @@ fn loom_who_is_owed_a_slot_gets_it() {
         assert!(borrowed + usize::from(mine) <= 2);
         if !mine {
             if borrowed == 2 {
-                slots.release(B);
+                slots.release(B, slots.lane(B));
             }
             assert!(!take(&slots, B), "the slot is owed");
             assert!(take(&slots, A));
         }
         // Paid or never made, no debt is left.
-        slots.release(A);
-        slots.release(B);
+        slots.release(A, slots.lane(A));
+        slots.release(B, slots.lane(B));
         clock.advance(Duration::ZERO);
         let rest = usize::from(mine && borrowed == 2);
-        (0..rest).for_each(|_| slots.release(B));
+        (0..rest).for_each(|_| slots.release(B, slots.lane(B)));
         is_whole(&slots, B, 2);
     });
 }
@@ -145,7 +145,7 @@ fn loom_a_waiter_hears_of_a_slot() {
         assert!(take(&slots, B));
         let other = {
             let slots = slots.clone();
-            thread::spawn(move || slots.release(B))
+            thread::spawn(move || slots.release(B, slots.lane(B)))
         };
         let woken = Arc::new(Woken::default());
         let waker = Waker::from(woken.clone());
@@ -156,7 +156,7 @@ fn loom_a_waiter_hears_of_a_slot() {
             assert_eq!(slots.look_again(A, waiting, &waker), Waited::Admitted);
         }
         assert!(!take(&slots, B));
-        slots.release(A);
+        slots.release(A, slots.lane(A));
         is_whole(&slots, B, 1);
     });
 }
@@ -172,13 +172,13 @@ fn loom_a_waiter_that_leaves_takes_no_slot_along() {
         let stayer = take_or_wait(&slots, A, &wakers[1]).unwrap();
         let other = {
             let slots = slots.clone();
-            thread::spawn(move || slots.release(B))
+            thread::spawn(move || slots.release(B, slots.lane(B)))
         };
-        slots.leave(A, leaver.key);
+        slots.leave(A, leaver);
         other.join().unwrap();
         assert_eq!(woken[1].0.load(Ordering::SeqCst), 1);
         assert_eq!(slots.look_again(A, stayer, &wakers[1]), Waited::Admitted);
-        slots.release(A);
+        slots.release(A, slots.lane(A));
         is_whole(&slots, B, 1);
     });
 }
@@ -191,7 +191,7 @@ fn loom_a_new_plan_beside_calls() {
             let slots = slots.clone();
             thread::spawn(move || {
                 if take(&slots, A) {
-                    slots.release(A);
+                    slots.release(A, slots.lane(A));
                 }
                 usize::from(take(&slots, B))
             })
@@ -203,7 +203,7 @@ fn loom_a_new_plan_beside_calls() {
         // One that was admitted by the old plan may run beside none of the new one.
         assert_eq!(both, 1);
         assert!(!take(&slots, A) && !take(&slots, B));
-        slots.release(B);
+        slots.release(B, slots.lane(B));
         is_whole(&slots, A, 1);
     });
 }
@@ -216,7 +216,7 @@ fn loom_an_isolation_beside_a_call() {
             let slots = slots.clone();
             thread::spawn(move || {
                 if take(&slots, A) {
-                    slots.release(A);
+                    slots.release(A, slots.lane(A));
                 }
             })
         };

@@ -3,7 +3,7 @@
 use super::compartments_book::{Asked, Waiting, Wakes, Why};
 use super::compartments_config::{CompartmentConfig, CompartmentsConfig};
 use super::compartments_slots::{Slots, Waited};
-use super::compartments_word::Glance;
+use super::compartments_word::{Glance, Lane};
 use super::machine::{POLICY, RELIEF};
 use super::totals::{BulkheadSnapshot, Counter, LastWords, Totals};
 use crate::kernel::config::ConfigError;
@@ -65,6 +65,7 @@ pub(super) struct Seat {
     pub(super) set: Arc<Set>,
     pub(super) slots: Arc<Slots>,
     pub(super) at: usize,
+    lane: Lane,
     /// Its name in the set.
     pub(super) key: Box<str>,
     /// `set/compartment`.
@@ -123,11 +124,12 @@ impl Seat {
         };
         Self {
             set: set.clone(),
+            lane: slots.lane(at),
             slots: slots.clone(),
             at,
             key: key.into(),
             name: format!("{}/{key}", set.name).into(),
-            totals: Striped::compact(),
+            totals: Striped::wide(),
             last_words: OnceLock::new(),
             peak: AtomicU64::new(0),
             refused_at: AtomicU64::new(0),
@@ -137,15 +139,20 @@ impl Seat {
     /// Takes a slot if there is one; `None` if a call might wait for one.
     #[inline]
     pub(super) fn take(&self) -> Option<Result<(), Refused>> {
-        match self.slots.take(self.at) {
-            Glance::Take(_, running) => {
-                self.note_peak(running);
-                Some(Ok(()))
+        let mut glance = Glance::Look;
+        let running = self.slots.running_by(self.at, || {
+            glance = self.slots.take(self.lane);
+            match glance {
+                Glance::Taken(free) => Some(free),
+                _ => None,
             }
-            Glance::Look => None,
-            Glance::Limit(limit) => Some(Err(Refused::For(Why::Limit(limit)))),
-            Glance::Total(total) => Some(Err(Refused::For(Why::Total(total)))),
+        });
+        if let Glance::Taken(_) = glance {
+            self.raise_peak(running.unwrap_or(0));
+            return Some(Ok(()));
         }
+        let refusal = self.slots.refusal(self.at, glance);
+        refusal.map(|why| Err(Refused::For(why)))
     }
 
     /// Takes a slot, without waiting.
@@ -161,7 +168,7 @@ impl Seat {
     pub(super) fn ask(&self, waker: Option<&Waker>) -> Result<Option<Waiting>, Refused> {
         match self.slots.ask(self.at, waker) {
             Asked::Admitted => {
-                self.note_peak(self.slots.running(self.at));
+                self.raise_peak(self.running());
                 Ok(None)
             }
             Asked::Waits(waiting) => Ok(Some(waiting)),
@@ -178,7 +185,7 @@ impl Seat {
         match self.slots.look_again(self.at, waiting, waker) {
             Waited::Admitted => {
                 self.count(Counter::Waited);
-                self.note_peak(self.slots.running(self.at));
+                self.raise_peak(self.running());
                 Ok(None)
             }
             Waited::Waits(waiting) => Ok(Some(waiting)),
@@ -189,21 +196,21 @@ impl Seat {
     /// A waiter leaves of its own accord.
     #[cold]
     pub(super) fn cancel(&self, waiting: Waiting) {
-        self.slots.leave(self.at, waiting.key);
+        self.slots.leave(self.at, waiting);
         self.count(Counter::Cancelled);
     }
 
     /// A waiter leaves because it cannot be told when its time is up.
     #[cold]
     pub(super) fn give_up(&self, waiting: Waiting) -> Refused {
-        self.slots.leave(self.at, waiting.key);
+        self.slots.leave(self.at, waiting);
         Refused::NoRuntime
     }
 
     #[inline]
     fn give_back(&self) {
         self.totals.bump(Counter::Finished as usize);
-        self.slots.release(self.at);
+        self.slots.release(self.at, self.lane);
     }
 
     fn count(&self, counter: Counter) {
@@ -211,10 +218,15 @@ impl Seat {
     }
 
     #[inline]
-    fn note_peak(&self, running: u64) {
+    fn raise_peak(&self, running: u64) {
         if running > self.peak.load(Ordering::Relaxed) {
             self.peak.fetch_max(running, Ordering::Relaxed);
         }
+    }
+
+    /// How many hold a slot.
+    pub(super) fn running(&self) -> u64 {
+        self.slots.running(self.at, self.lane)
     }
 
     /// Counts a refusal and makes the error for it.
@@ -247,8 +259,7 @@ impl Seat {
     }
 
     pub(super) fn reset(&self) {
-        self.peak
-            .store(self.slots.running(self.at), Ordering::Relaxed);
+        self.peak.store(self.running(), Ordering::Relaxed);
         self.refused_at.store(0, Ordering::Relaxed);
     }
 
@@ -271,7 +282,7 @@ impl Seat {
         let now = self.slots.clock.coarse();
         let since = now.saturating_duration_since(Instant::from_nanos(refused_at));
         BulkheadSnapshot {
-            in_flight: narrow(self.slots.running(self.at)),
+            in_flight: narrow(self.running()),
             waiting: self.slots.waiting(self.at),
             limit: narrow(self.slots.limit(self.at)),
             peak: narrow(self.peak.load(Ordering::Relaxed)),
@@ -294,7 +305,7 @@ impl fmt::Debug for Seat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Compartment")
             .field("name", &self.name)
-            .field("in_flight", &self.slots.running(self.at))
+            .field("in_flight", &self.running())
             .field("limit", &self.slots.limit(self.at))
             .finish_non_exhaustive()
     }

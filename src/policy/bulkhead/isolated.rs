@@ -37,8 +37,9 @@ use std::time::Duration;
 ///   [`WorkPanicked`](super::WorkPanicked) with its message.
 /// * The worker threads for async work are made when the bulkhead is; a system that does not give
 ///   them is an error then, and not in the middle of an incident. Threads for blocking work are
-///   made when they are needed and end when they were idle for 10 s. An idle worker thread holds
-///   about 30 KiB of memory, and 2 MiB of address space.
+///   made when they are needed and end when they were idle for 10 s. An idle thread of
+///   either kind holds about 10 KiB of memory and 2 MiB of address space (measured with 10 to 200
+///   of them on Linux); making 50 workers takes a few milliseconds, on the thread that asks.
 /// * When the last handle is gone, the runtime shuts down in the background, also inside an async
 ///   task: async work is dropped at its next await, blocking work runs to its end, nobody waits.
 /// * **Under [`Clock::tokio`]**, the default with the feature `test-util`, it has neither runtime
