@@ -15,6 +15,7 @@ mod bulkhead;
 mod bulkhead_costs;
 mod bulkhead_reentry;
 mod bulkhead_waits;
+mod compartments;
 #[cfg(feature = "serde")]
 mod config_text;
 mod costs;
@@ -22,6 +23,7 @@ mod costs;
 mod grpc;
 #[cfg(feature = "http")]
 mod http;
+mod isolated;
 mod keyed;
 mod load;
 mod metrics;

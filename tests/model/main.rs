@@ -2,6 +2,7 @@
 
 mod budget;
 mod bulkhead;
+mod compartments;
 mod naive;
 mod pair;
 mod script;
