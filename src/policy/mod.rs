@@ -12,6 +12,9 @@
 //!
 //! Each policy is first a handle that works without tower; its layer is a thin user of the handle.
 //!
+//! Rooms import along `bulkhead, circuit_breaker, errors, retry, timeout < http`; the pipeline stands
+//! on all of them.
+//!
 //! # Rules that hold for every policy
 //!
 #![doc = include_str!("RULES.md")]

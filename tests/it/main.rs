@@ -28,6 +28,7 @@ mod keyed;
 mod load;
 mod metrics;
 mod pipeline;
+mod pipeline_costs;
 mod reentry;
 mod retry;
 mod retry_attacks;

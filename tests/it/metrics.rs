@@ -611,6 +611,35 @@ async fn a_timeout_is_published_and_its_end_too() {
 }
 
 #[tokio::test]
+async fn a_pipeline_is_published_as_its_parts_and_each_once() {
+    let prometheus = Prometheus::start(&[1.0]);
+    let exporter = Exporter::new();
+    let config = backstop::PipelineConfig::default();
+    let pipeline = backstop::Pipeline::with_clock("piped", config, Clock::manual()).unwrap();
+    let breaker = pipeline.circuit_breaker().expect("it is on");
+    exporter.add(breaker);
+    exporter.add(&pipeline);
+    exporter.add(&pipeline.clone());
+    assert!(format!("{exporter:?}").contains("policies: 5"));
+    let call = pipeline.call(|_| ready(Ok::<_, ()>(())));
+    assert!(call.now_or_never().is_some());
+    breaker.force_open();
+    let call = pipeline.call(|_| ready(Ok::<_, ()>(())));
+    assert!(call.now_or_never().is_some());
+    let scraped = prometheus.after_publish(&exporter).await;
+    let of = |policy, metric, name: &str| scraped.of_policy(policy, metric, name);
+    let calls = "policy_calls_total";
+    assert_eq!(of("bulkhead", calls, "piped"), [("finished", 2.0)].into());
+    assert!(of("circuit_breaker", calls, "piped")["success"].eq(&1.0));
+    assert!(of("circuit_breaker", "policy_rejections_total", "piped")["forced_open"].eq(&1.0));
+    assert!(of("retry", calls, "piped")["success"].eq(&1.0));
+    for name in ["piped/total", "piped/attempt"] {
+        let armed = of("timeout", "timeout_armed_total", name);
+        assert_eq!(armed, [("", 0.0)].into(), "{name}: no call was pending");
+    }
+}
+
+#[tokio::test]
 async fn what_is_published_is_what_the_table_lists() {
     let prometheus = Prometheus::start(&[1.0]);
     let exporter = Exporter::new();

@@ -11,8 +11,8 @@ use crate::observe::names::{
     POLICY_REJECTIONS,
 };
 use crate::policy::bulkhead::{
-    Bulkhead, BulkheadSnapshot, Compartment, IsolatedBulkhead, LastWords, Totals, WeakBulkhead,
-    WeakCompartment,
+    Bulkhead, BulkheadSnapshot, Compartment, Compartments, IsolatedBulkhead, LastWords, Totals,
+    WeakBulkhead, WeakCompartment,
 };
 use std::sync::Arc;
 
@@ -36,16 +36,25 @@ const WAITS: [Figure<Totals>; 3] = [
 impl Exported for Bulkhead {}
 
 impl Sealed for Bulkhead {
-    fn source(&self) -> Box<dyn Source> {
-        One::of(self, self.downgrade(), self.last_words())
+    fn sources(&self) -> Vec<Box<dyn Source>> {
+        vec![One::of(self, self.downgrade(), self.last_words())]
     }
 }
 
 impl Exported for Compartment {}
 
 impl Sealed for Compartment {
-    fn source(&self) -> Box<dyn Source> {
-        One::of(self, self.downgrade(), self.last_words())
+    fn sources(&self) -> Vec<Box<dyn Source>> {
+        vec![One::of(self, self.downgrade(), self.last_words())]
+    }
+}
+
+/// Published as all of its compartments.
+impl Exported for Compartments {}
+
+impl Sealed for Compartments {
+    fn sources(&self) -> Vec<Box<dyn Source>> {
+        self.iter().flat_map(Sealed::sources).collect()
     }
 }
 
@@ -53,8 +62,8 @@ impl Sealed for Compartment {
 impl Exported for IsolatedBulkhead {}
 
 impl Sealed for IsolatedBulkhead {
-    fn source(&self) -> Box<dyn Source> {
-        self.admission().source()
+    fn sources(&self) -> Vec<Box<dyn Source>> {
+        self.admission().sources()
     }
 }
 

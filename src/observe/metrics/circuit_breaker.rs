@@ -21,16 +21,16 @@ use std::sync::Arc;
 impl Exported for CircuitBreaker {}
 
 impl Sealed for CircuitBreaker {
-    fn source(&self) -> Box<dyn Source> {
+    fn sources(&self) -> Vec<Box<dyn Source>> {
         let (policy, name) = (Managed::policy(self), self.name().as_str());
-        Box::new(Breaker {
+        vec![Box::new(Breaker {
             weak: self.downgrade(),
             last_words: self.last_words(),
             calls: Calls::new(policy, name),
             durations: Spread::new(POLICY_CALL_DURATION.series([policy, name])),
             states: States::new(&CIRCUIT_BREAKER_STATE, name),
             failure_ratio: Level::new(CIRCUIT_BREAKER_FAILURE_RATIO.series([name])),
-        })
+        })]
     }
 }
 
@@ -40,16 +40,16 @@ impl<K> Sealed for Keyed<K, CircuitBreaker>
 where
     K: Hash + Eq + Send + Sync + 'static,
 {
-    fn source(&self) -> Box<dyn Source> {
+    fn sources(&self) -> Vec<Box<dyn Source>> {
         let policy = Managed::policy(self.overflow());
         let name = self.name().as_str();
-        Box::new(Set {
+        vec![Box::new(Set {
             upgrade: Box::new(self.downgrade()),
             last_words: self.last_words(),
             calls: Calls::new(policy, name),
             states: States::new(&CIRCUIT_BREAKER_KEYED_ENTRIES, name),
             overflows: Tally::new(CIRCUIT_BREAKER_KEYED_OVERFLOWS.series([name])),
-        })
+        })]
     }
 }
 

@@ -15,15 +15,15 @@ use std::time::Duration;
 /// What an [`Exporter`] can publish: a [`CircuitBreaker`](crate::CircuitBreaker), a
 /// [`Keyed`](crate::kernel::keyed::Keyed) set of them, a [`Bulkhead`](crate::Bulkhead), a
 /// [`Compartment`](crate::policy::bulkhead::Compartment), a [`Retry`](crate::Retry), a
-/// [`Timeout`](crate::Timeout).
+/// [`Timeout`](crate::Timeout), and a [`Pipeline`](crate::Pipeline), which is all of its parts.
 ///
 /// It is sealed: what is published is listed in [`names`].
 pub trait Exported: Sealed {}
 
 pub(super) mod sealed {
     pub trait Sealed {
-        /// Its series, and a way to its figures that does not keep it alive.
-        fn source(&self) -> Box<dyn Source>;
+        /// Its series, and a way to its figures that does not keep it alive: of each policy in it.
+        fn sources(&self) -> Vec<Box<dyn Source>>;
     }
 
     /// What belongs to one policy. Everything here runs the recorder's code.
@@ -95,10 +95,12 @@ impl Exporter {
     ///
     /// A policy that was added before, by this handle or a clone of it, stays as it is.
     pub fn add(&self, policy: &impl Exported) {
-        let source = policy.source();
+        let sources = policy.sources();
         let mut desk = self.desk.lock();
-        if desk.ids.insert(source.id()) {
-            desk.sources.push(source);
+        for source in sources {
+            if desk.ids.insert(source.id()) {
+                desk.sources.push(source);
+            }
         }
     }
 

@@ -69,6 +69,7 @@ mod circuit_breaker;
 mod exporter;
 mod figures;
 mod meters;
+mod pipeline;
 mod retry;
 mod timeout;
 

@@ -14,14 +14,14 @@ use std::sync::Arc;
 impl Exported for Retry {}
 
 impl Sealed for Retry {
-    fn source(&self) -> Box<dyn Source> {
+    fn sources(&self) -> Vec<Box<dyn Source>> {
         let (policy, name) = (Managed::policy(self), self.name().as_str());
-        Box::new(Published {
+        vec![Box::new(Published {
             weak: self.downgrade(),
             last_words: self.last_words(),
             counts: Counts::new(policy, name),
             balance: Level::new(RETRY_BUDGET_BALANCE.series([name])),
-        })
+        })]
     }
 }
 

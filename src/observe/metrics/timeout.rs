@@ -12,15 +12,15 @@ use std::sync::Arc;
 impl Exported for Timeout {}
 
 impl Sealed for Timeout {
-    fn source(&self) -> Box<dyn Source> {
+    fn sources(&self) -> Vec<Box<dyn Source>> {
         let (policy, name) = (Managed::policy(self), self.name().as_str());
         let tally = |reason| Tally::new(POLICY_REJECTIONS.series([policy, name, reason]));
-        Box::new(Figures {
+        vec![Box::new(Figures {
             weak: self.downgrade(),
             last_words: self.last_words(),
             armed: Tally::new(TIMEOUT_ARMED.series([name])),
             reasons: REASONS.map(|(reason, _)| tally(reason)),
-        })
+        })]
     }
 }
 

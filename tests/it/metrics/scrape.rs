@@ -112,8 +112,8 @@ impl Scraped {
             if sample.name != metric || labels.get("name").is_none_or(|of| of != name) {
                 continue;
             }
-            if let Some(of) = labels.get("policy") {
-                assert_eq!(of, policy);
+            if labels.get("policy").is_some_and(|of| of != policy) {
+                continue;
             }
             let mut rest = labels
                 .iter()
