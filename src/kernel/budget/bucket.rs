@@ -33,12 +33,12 @@ struct Taken {
 
 impl Bucket {
     pub(super) fn new(ttl: Duration, reserve: u64, share: Share, clock: &Clock) -> Self {
-        let shape = TimeShape {
+        let slots = TimeShape {
             width: ttl / SLOTS,
             buckets: SLOTS,
         };
         Self {
-            window: TimeWindow::new(shape, default_stripes(), clock),
+            window: TimeWindow::new(slots, default_stripes(), clock),
             generation: AtomicU64::new(0),
             reserve,
             share,
