@@ -5,7 +5,7 @@
 //!
 //! | wing | holds |
 //! |---|---|
-//! | [`policy`] | what wraps a call: the [circuit breaker](policy::circuit_breaker), layers that [fit errors](policy::errors) |
+//! | [`policy`] | what wraps a call: [circuit breaker](policy::circuit_breaker), [retry](policy::retry), layers that [fit errors](policy::errors) |
 //! | [`chaos`] | faults put around a call on purpose |
 //! | [`observe`] | metrics on request |
 //! | [`kernel`] | what they stand on: time, outcomes, rejections, windows, events |

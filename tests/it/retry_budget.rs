@@ -175,7 +175,9 @@ fn rt5d_tokens_follow_the_gprc_throttle() {
 
 #[test]
 fn rt5d_thousandths_of_a_token_add_up() {
-    let (budget, _clock) = budget(BudgetConfig::tokens(1, 0.001));
+    let (budget, _clock) = budget(BudgetConfig::tokens(3, 0.001));
+    budget.begin().failure();
+    assert!(budget.try_withdraw().is_some(), "2 of 3");
     budget.begin().failure();
     assert!(budget.try_withdraw().is_none());
     pay(&budget, 500);

@@ -460,12 +460,12 @@ fn g4b_a_configuration_that_cannot_be_is_refused_and_the_old_one_stays() {
     assert_eq!(rig.retry.config(), plain());
     // The first budget and fifteen others; they can come again.
     for round in 0..2 {
-        for max in 1..16 {
+        for max in 3..18 {
             let config = plain().budget(BudgetConfig::tokens(max, 0.1));
             assert_eq!(rig.retry.reconfigure(config), Ok(()), "{round} {max}");
         }
     }
-    let one_more = plain().budget(BudgetConfig::tokens(16, 0.1));
+    let one_more = plain().budget(BudgetConfig::tokens(18, 0.1));
     assert_eq!(
         rig.retry.reconfigure(one_more).unwrap_err().field(),
         "budget"

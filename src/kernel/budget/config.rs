@@ -64,7 +64,7 @@ impl BudgetConfig {
         Self(Kind::InFlight { share, at_least })
     }
 
-    /// gRPC's throttling: there are at most `max` tokens (1 to 1,000), a failed attempt takes one, a
+    /// gRPC's throttling: there are at most `max` tokens (3 to 1,000), a failed attempt takes one, a
     /// success gives back `ratio` (0.001 to 1,000, in thousandths). Allowed while there are more
     /// than half of them.
     pub const fn tokens(max: u32, ratio: f64) -> Self {
@@ -99,8 +99,10 @@ impl BudgetConfig {
                 at_least: checked_count("budget.at_least", at_least)?,
             },
             Kind::Tokens { max, ratio } => {
-                if !(1..=1_000).contains(&max) {
-                    return Err(ConfigError::new("budget.tokens", max, "from 1 to 1000"));
+                // Of one or two, the first failure leaves no more than half: there would be no
+                // second attempt, ever.
+                if !(3..=1_000).contains(&max) {
+                    return Err(ConfigError::new("budget.tokens", max, "from 3 to 1000"));
                 }
                 Rules::Tokens {
                     max: u64::from(max) * THOUSAND,
