@@ -42,6 +42,7 @@ impl Default for BudgetConfig {
 pub(super) const DEFAULT_TTL: Duration = Duration::from_secs(10);
 pub(super) const DEFAULT_PER_SECOND: u32 = 10;
 pub(super) const DEFAULT_SHARE: f64 = 0.2;
+#[cfg(feature = "serde")]
 pub(super) const DEFAULT_AT_LEAST: u32 = 3;
 
 impl BudgetConfig {
