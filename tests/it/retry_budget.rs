@@ -142,6 +142,19 @@ fn rt5c_a_retry_is_in_flight_from_its_withdrawal_to_its_end() {
     assert_eq!(rig.retry.totals().budget_empty, 3);
     drop(first);
     assert_eq!(rig.retry.budget_balance(), Some(1));
+    // Calls that are over, in whatever way, are not in flight: a fifth of a hundred would be 20.
+    for _ in 0..100 {
+        assert!(
+            rig.run(rig.retry.call(|_| async { Ok::<_, ()>(()) }))
+                .is_ok()
+        );
+        assert!(rig.retry.call_blocking(|_| Ok::<_, ()>(())).is_ok());
+        let lost = rig
+            .retry
+            .call_with(|_: Result<&(), &()>| false, |_| async { Err(()) });
+        assert!(rig.run(lost).is_err());
+    }
+    assert_eq!(rig.retry.budget_balance(), Some(1));
 }
 
 #[test]
@@ -218,6 +231,19 @@ fn rt5d_a_retry_takes_tokens_for_attempts_and_gives_for_successes() {
 /// A budget of one retry a second and next to nothing of the calls.
 fn tight() -> BudgetConfig {
     BudgetConfig::token_bucket(SECOND, 1, 0.000_001)
+}
+
+#[test]
+fn rt5d_a_success_after_a_retry_gives_back_too() {
+    let rig = Rig::new(plain().budget(BudgetConfig::tokens(10, 1.0)));
+    let lucky = |attempt: backstop::policy::retry::Attempt<'_, ()>| {
+        let number = attempt.number;
+        async move { if number == 2 { Ok(()) } else { Err(()) } }
+    };
+    for _ in 0..20 {
+        assert!(rig.run(rig.retry.call(lucky)).is_ok());
+        assert_eq!(rig.retry.budget_balance(), Some(4));
+    }
 }
 
 #[test]
@@ -398,9 +424,14 @@ fn rt5h_what_is_not_spent_goes_back_and_what_is_forgotten_does_not() {
     let late = budget.try_withdraw().unwrap();
     drop(early);
     assert_eq!(budget.balance(), Some(4), "and not given back as another");
+    let later = budget.try_withdraw().unwrap();
     budget.reset();
     drop(late);
     assert_eq!(budget.balance(), Some(5), "nor after a reset");
+    let mut spent = budget.try_withdraw().unwrap();
+    spent.spend();
+    drop(later);
+    assert_eq!(budget.balance(), Some(4), "nor for another after it");
 }
 
 #[test]

@@ -83,13 +83,12 @@ impl Bucket {
 
     /// Forgets all deposits and withdrawals.
     pub(super) fn reset(&self) {
-        // Under the lock, so that a withdrawal sees all of it or nothing.
+        // Under the lock, so that a withdrawal sees all of it or nothing. What was taken before is
+        // not given back after: the new generation's slots are too far ahead of its own.
         let mut taken = self.taken.lock();
         self.generation.fetch_add(1, Ordering::Relaxed);
         taken.slots = [0; SLOTS as usize];
         taken.sum = 0;
-        // What was taken before is not given back after.
-        taken.newest = taken.newest.saturating_add(u64::from(SLOTS) + 1);
     }
 
     /// The good calls that were ever deposited.
