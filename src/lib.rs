@@ -5,7 +5,7 @@
 //!
 //! | wing | holds |
 //! |---|---|
-//! | [`policy`] | what wraps a call: the [circuit breaker](policy::circuit_breaker), the [bulkhead](policy::bulkhead), layers that [fit errors](policy::errors) |
+//! | [`policy`] | what wraps a call: [bulkhead](policy::bulkhead), [retry](policy::retry), [circuit breaker](policy::circuit_breaker), [timeout](policy::timeout), or all of them as a [pipeline](policy::pipeline); layers that [fit errors](policy::errors) |
 //! | [`chaos`] | faults put around a call on purpose |
 //! | [`observe`] | metrics on request |
 //! | [`kernel`] | what they stand on: time, outcomes, rejections, windows, events |

@@ -451,7 +451,7 @@ fn g6_bad_values_are_named() {
         (bucket(SECOND, 1, 100.1), "budget.share"),
         (BudgetConfig::in_flight(-0.1, 3), "budget.in_flight"),
         (BudgetConfig::in_flight(0.2, 0), "budget.at_least"),
-        (BudgetConfig::tokens(0, 0.1), "budget.tokens"),
+        (BudgetConfig::tokens(2, 0.1), "budget.tokens"),
         (BudgetConfig::tokens(1_001, 0.1), "budget.tokens"),
         (BudgetConfig::tokens(10, 0.0), "budget.ratio"),
         (BudgetConfig::tokens(10, f64::INFINITY), "budget.ratio"),

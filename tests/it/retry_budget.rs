@@ -142,6 +142,19 @@ fn rt5c_a_retry_is_in_flight_from_its_withdrawal_to_its_end() {
     assert_eq!(rig.retry.totals().budget_empty, 3);
     drop(first);
     assert_eq!(rig.retry.budget_balance(), Some(1));
+    // Calls that are over, in whatever way, are not in flight: a fifth of a hundred would be 20.
+    for _ in 0..100 {
+        assert!(
+            rig.run(rig.retry.call(|_| async { Ok::<_, ()>(()) }))
+                .is_ok()
+        );
+        assert!(rig.retry.call_blocking(|_| Ok::<_, ()>(())).is_ok());
+        let lost = rig
+            .retry
+            .call_with(|_: Result<&(), &()>| false, |_| async { Err(()) });
+        assert!(rig.run(lost).is_err());
+    }
+    assert_eq!(rig.retry.budget_balance(), Some(1));
 }
 
 #[test]
@@ -175,7 +188,9 @@ fn rt5d_tokens_follow_the_gprc_throttle() {
 
 #[test]
 fn rt5d_thousandths_of_a_token_add_up() {
-    let (budget, _clock) = budget(BudgetConfig::tokens(1, 0.001));
+    let (budget, _clock) = budget(BudgetConfig::tokens(3, 0.001));
+    budget.begin().failure();
+    assert!(budget.try_withdraw().is_some(), "2 of 3");
     budget.begin().failure();
     assert!(budget.try_withdraw().is_none());
     pay(&budget, 500);
@@ -216,6 +231,19 @@ fn rt5d_a_retry_takes_tokens_for_attempts_and_gives_for_successes() {
 /// A budget of one retry a second and next to nothing of the calls.
 fn tight() -> BudgetConfig {
     BudgetConfig::token_bucket(SECOND, 1, 0.000_001)
+}
+
+#[test]
+fn rt5d_a_success_after_a_retry_gives_back_too() {
+    let rig = Rig::new(plain().budget(BudgetConfig::tokens(10, 1.0)));
+    let lucky = |attempt: backstop::policy::retry::Attempt<'_, ()>| {
+        let number = attempt.number;
+        async move { if number == 2 { Ok(()) } else { Err(()) } }
+    };
+    for _ in 0..20 {
+        assert!(rig.run(rig.retry.call(lucky)).is_ok());
+        assert_eq!(rig.retry.budget_balance(), Some(4));
+    }
 }
 
 #[test]
@@ -341,24 +369,23 @@ fn rt5f_64_threads_do_not_overdraw_a_bucket() {
 fn rt5f_64_threads_keep_within_what_may_be_in_flight() {
     let (budget, _clock) = budget(BudgetConfig::in_flight(0.2, 3));
     let calls: Vec<_> = (0..40).map(|_| budget.begin()).collect();
-    let (barrier, running, most) = (Barrier::new(64), AtomicU64::new(0), AtomicU64::new(0));
+    let (barrier, taken) = (Barrier::new(64), AtomicU64::new(0));
     std::thread::scope(|scope| {
         for _ in 0..64 {
             scope.spawn(|| {
-                barrier.wait();
-                for _ in 0..200 {
-                    let Some(withdrawal) = budget.try_withdraw() else {
-                        continue;
-                    };
-                    let now = running.fetch_add(1, Ordering::SeqCst) + 1;
-                    most.fetch_max(now, Ordering::SeqCst);
-                    running.fetch_sub(1, Ordering::SeqCst);
-                    drop(withdrawal);
+                for round in 1..=50 {
+                    barrier.wait();
+                    let held = budget.try_withdraw();
+                    taken.fetch_add(u64::from(held.is_some()), Ordering::SeqCst);
+                    // All that were given are held at once.
+                    barrier.wait();
+                    assert_eq!(taken.load(Ordering::SeqCst), 8 * round);
+                    barrier.wait();
+                    drop(held);
                 }
             });
         }
     });
-    assert!(most.into_inner() <= 8);
     assert_eq!(budget.balance(), Some(8));
     drop(calls);
     assert_eq!(budget.balance(), Some(3));
@@ -397,9 +424,14 @@ fn rt5h_what_is_not_spent_goes_back_and_what_is_forgotten_does_not() {
     let late = budget.try_withdraw().unwrap();
     drop(early);
     assert_eq!(budget.balance(), Some(4), "and not given back as another");
+    let later = budget.try_withdraw().unwrap();
     budget.reset();
     drop(late);
     assert_eq!(budget.balance(), Some(5), "nor after a reset");
+    let mut spent = budget.try_withdraw().unwrap();
+    spent.spend();
+    drop(later);
+    assert_eq!(budget.balance(), Some(4), "nor for another after it");
 }
 
 #[test]

@@ -45,12 +45,12 @@ fn budgets() -> [BudgetConfig; 4] {
 }
 
 /// With its own budget, counted and static, and with a shared one.
-fn handles(config: RetryConfig, budget: BudgetConfig) -> [Retry; 3] {
+fn handles(config: &RetryConfig, budget: BudgetConfig) -> [Retry; 3] {
     let clock = Clock::system();
     let new = || Retry::with_clock("costs", config.clone().budget(budget), clock.clone()).unwrap();
     let shared = RetryBudget::with_clock(budget, clock.clone()).unwrap();
-    let shares = Retry::with_budget("costs", config.clone(), clock.clone(), shared).unwrap();
-    [new(), Retry::from(&*Box::leak(Box::new(new()))), shares]
+    let sharing = Retry::with_budget("costs", config.clone(), clock.clone(), shared).unwrap();
+    [new(), Retry::from(&*Box::leak(Box::new(new()))), sharing]
 }
 
 #[track_caller]
@@ -69,7 +69,7 @@ fn calls_that_succeed_at_once_allocate_nothing() {
             RetryConfig::default(),
             RetryConfig::default().deadline(SECOND),
         ] {
-            for retry in handles(config.clone(), budget) {
+            for retry in handles(&config, budget) {
                 allocates("async calls", 0, || {
                     let reply = retry.call(|_| ready(Ok::<u8, u8>(1))).now_or_never();
                     assert!(matches!(reply, Some(Ok(1))));
@@ -111,13 +111,12 @@ fn a_call_that_is_tried_again_has_one_allocation() {
     // The other one is the user's: the box of the call's own waits.
     let config = plain().waits(|| std::iter::repeat(Duration::ZERO));
     for budget in budgets() {
-        let budget = match budget.clone() {
-            bucket if bucket == BudgetConfig::default() => {
-                BudgetConfig::token_bucket(SECOND, 1_000_000, 100.0)
-            }
-            other => other,
+        let budget = if budget == BudgetConfig::default() {
+            BudgetConfig::token_bucket(SECOND, 1_000_000, 100.0)
+        } else {
+            budget
         };
-        for retry in handles(config.clone(), budget) {
+        for retry in handles(&config, budget) {
             allocates("calls tried again", 2, || {
                 let reply = retry.call(third_time_lucky).now_or_never();
                 assert!(matches!(reply, Some(Ok(1))), "{budget:?}");
@@ -133,7 +132,7 @@ fn a_call_that_is_tried_again_has_one_allocation() {
 
 #[test]
 fn refused_calls_allocate_nothing() {
-    for retry in handles(plain(), BudgetConfig::default()) {
+    for retry in handles(&plain(), BudgetConfig::default()) {
         let _isolated = retry.isolate();
         allocates("refused calls", 0, || {
             let reply = retry.call(|_| ready(Ok::<u8, u8>(1))).now_or_never();

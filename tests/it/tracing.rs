@@ -1,5 +1,7 @@
 //! What is traced: each change of state once, and rejections once a second.
 
+mod retry;
+
 use backstop::kernel::clock::{Clock, ManualClock};
 use backstop::policy::circuit_breaker::{EventKind, Mode, Window};
 use backstop::{CircuitBreaker, CircuitBreakerConfig, Timeout};

@@ -33,12 +33,12 @@ struct Taken {
 
 impl Bucket {
     pub(super) fn new(ttl: Duration, reserve: u64, share: Share, clock: &Clock) -> Self {
-        let shape = TimeShape {
+        let slots = TimeShape {
             width: ttl / SLOTS,
             buckets: SLOTS,
         };
         Self {
-            window: TimeWindow::new(shape, default_stripes(), clock),
+            window: TimeWindow::new(slots, default_stripes(), clock),
             generation: AtomicU64::new(0),
             reserve,
             share,
@@ -83,13 +83,12 @@ impl Bucket {
 
     /// Forgets all deposits and withdrawals.
     pub(super) fn reset(&self) {
-        // Under the lock, so that a withdrawal sees all of it or nothing.
+        // Under the lock, so that a withdrawal sees all of it or nothing. What was taken before is
+        // not given back after: the new generation's slots are too far ahead of its own.
         let mut taken = self.taken.lock();
         self.generation.fetch_add(1, Ordering::Relaxed);
         taken.slots = [0; SLOTS as usize];
         taken.sum = 0;
-        // What was taken before is not given back after.
-        taken.newest = taken.newest.saturating_add(u64::from(SLOTS) + 1);
     }
 
     /// The good calls that were ever deposited.

@@ -42,6 +42,7 @@ impl Default for BudgetConfig {
 pub(super) const DEFAULT_TTL: Duration = Duration::from_secs(10);
 pub(super) const DEFAULT_PER_SECOND: u32 = 10;
 pub(super) const DEFAULT_SHARE: f64 = 0.2;
+#[cfg(feature = "serde")]
 pub(super) const DEFAULT_AT_LEAST: u32 = 3;
 
 impl BudgetConfig {
@@ -64,7 +65,7 @@ impl BudgetConfig {
         Self(Kind::InFlight { share, at_least })
     }
 
-    /// gRPC's throttling: there are at most `max` tokens (1 to 1,000), a failed attempt takes one, a
+    /// gRPC's throttling: there are at most `max` tokens (3 to 1,000), a failed attempt takes one, a
     /// success gives back `ratio` (0.001 to 1,000, in thousandths). Allowed while there are more
     /// than half of them.
     pub const fn tokens(max: u32, ratio: f64) -> Self {
@@ -99,8 +100,10 @@ impl BudgetConfig {
                 at_least: checked_count("budget.at_least", at_least)?,
             },
             Kind::Tokens { max, ratio } => {
-                if !(1..=1_000).contains(&max) {
-                    return Err(ConfigError::new("budget.tokens", max, "from 1 to 1000"));
+                // Of one or two, the first failure leaves no more than half: there would be no
+                // second attempt, ever.
+                if !(3..=1_000).contains(&max) {
+                    return Err(ConfigError::new("budget.tokens", max, "from 3 to 1000"));
                 }
                 Rules::Tokens {
                     max: u64::from(max) * THOUSAND,

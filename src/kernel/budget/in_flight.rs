@@ -48,7 +48,7 @@ impl InFlight {
             sum.wrapping_add(stripe.load(Ordering::Relaxed))
         });
         // While calls come and go, a sum can be off by those, and so below zero.
-        let calls = u64::try_from(calls.cast_signed()).unwrap_or(0);
+        let calls = if calls > u64::MAX / 2 { 0 } else { calls };
         self.share.of(calls).max(self.at_least)
     }
 

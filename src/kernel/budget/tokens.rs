@@ -5,7 +5,7 @@ use crate::kernel::sync::{AtomicU64, Ordering};
 
 #[derive(Debug)]
 pub(super) struct Tokens {
-    tokens: AtomicU64,
+    left: AtomicU64,
     max: u64,
     ratio: u64,
 }
@@ -13,7 +13,7 @@ pub(super) struct Tokens {
 impl Tokens {
     pub(super) fn new(max: u64, ratio: u64) -> Self {
         Self {
-            tokens: AtomicU64::new(max),
+            left: AtomicU64::new(max),
             max,
             ratio,
         }
@@ -22,7 +22,7 @@ impl Tokens {
     /// While all tokens are there: one load.
     #[inline]
     pub(super) fn succeed(&self) {
-        if self.tokens.load(Ordering::Relaxed) < self.max {
+        if self.left.load(Ordering::Relaxed) < self.max {
             self.change(|tokens| tokens.saturating_add(self.ratio).min(self.max));
         }
     }
@@ -32,8 +32,8 @@ impl Tokens {
     }
 
     fn change(&self, to: impl Fn(u64) -> u64) {
-        let mut tokens = self.tokens.load(Ordering::Relaxed);
-        while let Err(now) = self.tokens.compare_exchange_weak(
+        let mut tokens = self.left.load(Ordering::Relaxed);
+        while let Err(now) = self.left.compare_exchange_weak(
             tokens,
             to(tokens),
             Ordering::Relaxed,
@@ -44,17 +44,17 @@ impl Tokens {
     }
 
     pub(super) fn allows(&self) -> bool {
-        2 * self.tokens.load(Ordering::Relaxed) > self.max
+        2 * self.left.load(Ordering::Relaxed) > self.max
     }
 
     /// How many failed attempts in a row would still be tried again.
     pub(super) fn balance(&self) -> u64 {
-        let twice = 2 * self.tokens.load(Ordering::Relaxed);
+        let twice = 2 * self.left.load(Ordering::Relaxed);
         // Allowed after `n` more failures iff 2 * (tokens - 1000 n) > max.
         (twice.saturating_sub(self.max)).saturating_sub(1) / (2 * THOUSAND)
     }
 
     pub(super) fn reset(&self) {
-        self.tokens.store(self.max, Ordering::Relaxed);
+        self.left.store(self.max, Ordering::Relaxed);
     }
 }

@@ -63,7 +63,8 @@ impl Source for Published {
 }
 
 /// A value of the last label of a counter, and the total that belongs to it.
-type Figure = (&'static str, fn(&RetryTotals) -> u64);
+type Figure = (&'static str, Of);
+type Of = fn(&RetryTotals) -> u64;
 
 const OUTCOMES: [Figure; 3] = [
     ("success", |totals| {
@@ -81,7 +82,7 @@ const ATTEMPTS: [Figure; 2] = [
 ];
 
 struct Counts {
-    figures: Vec<(Tally, fn(&RetryTotals) -> u64)>,
+    figures: Vec<(Tally, Of)>,
     stops: Vec<(Tally, StopReason)>,
 }
 

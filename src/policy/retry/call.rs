@@ -256,13 +256,13 @@ where
     let backoff = match next {
         Next::Finish => return Some(result),
         Next::AttemptNow => None,
-        Next::AttemptAt(then) => match this.flight.machine().clock.sleep_until(then) {
-            Ok(sleep) => Some(sleep),
-            Err(_) => {
+        Next::AttemptAt(then) => {
+            let Ok(sleep) = this.flight.machine().clock.sleep_until(then) else {
                 this.flight.give_up(StopReason::NoTimer);
                 return Some(result);
-            }
-        },
+            };
+            Some(sleep)
+        }
     };
     let mut retries = retries
         .get_or_insert_with(Retries::boxed)

@@ -37,7 +37,7 @@ pub(crate) struct Machine {
     /// Whether the budget was handed over, and is others' as well.
     shares_budget: bool,
     pub(super) totals: Striped<{ Counter::ALL }>,
-    rules: Published<Arc<Rules>>,
+    rules: Published<Rules>,
     /// How many rolls were drawn.
     drawn: AtomicU64,
     pub(super) crossing: Crossing,
@@ -204,7 +204,7 @@ impl Machine {
     }
 
     pub(super) fn rules(&self) -> Option<Arc<Rules>> {
-        self.rules.read(Arc::clone)
+        self.rules.get()
     }
 
     /// The wait before attempt `attempt + 1`; `None` if there are no more waits.
@@ -241,11 +241,11 @@ impl Machine {
     }
 
     /// Puts rules in force; the old ones are for the caller to drop when it holds no lock.
-    fn publish(&self, rules: Rules, budget: usize) -> Option<Arc<Arc<Rules>>> {
+    fn publish(&self, rules: Rules, budget: usize) -> Option<Arc<Rules>> {
         let is_single = if rules.max_attempts == 1 { SINGLE } else { 0 };
         let deadline = rules.deadline.map_or(0, saturating_nanos);
         self.front.deadline.store(deadline, Ordering::Relaxed);
-        let before = self.rules.replace(Some(Arc::new(Arc::new(rules))));
+        let before = self.rules.replace(Some(Arc::new(rules)));
         let isolated = self.front.word.load(Ordering::Relaxed) & ISOLATED;
         let hears = self.budgets[budget].get().map_or(0, |budget| {
             let enters = if budget.counts_in_flight() { ENTERS } else { 0 };

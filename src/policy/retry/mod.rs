@@ -94,6 +94,8 @@ mod handle;
 mod machine;
 mod repeat;
 mod service;
+#[cfg(all(test, not(any(backstop_loom, backstop_shuttle))))]
+mod tests;
 mod totals;
 mod trace;
 mod when;
