@@ -11,6 +11,8 @@
 //!
 //! Each policy is first a handle that works without tower; its layer is a thin user of the handle.
 //!
+//! The order of the rooms is `bulkhead, circuit_breaker, errors, retry, timeout < http`.
+//!
 //! # Rules that hold for every policy
 //!
 #![doc = include_str!("RULES.md")]
