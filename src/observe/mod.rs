@@ -18,6 +18,7 @@
 //! | a probe was silent for too long | info | `name`, `seq` |
 //! | one was reset or reconfigured | info | `name`, `seq`, `what` |
 //! | one rejects calls | debug | `name`, `reason` of the call at hand, `rejected` since the last such event |
+//! | a timeout ends calls | debug | `name`, `reason` of the call at hand, `rejected` since the last such event |
 //!
 //! Rejections come in thousands, so a breaker tells of them at most once a second: at the first one,
 //! and then at the first one after each second. What it does not tell it counts into the next event.

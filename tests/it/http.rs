@@ -101,7 +101,7 @@ fn ht1b_a_circuit_stays_open_for_as_long_as_the_callee_asks() {
 }
 
 #[test]
-fn ht2a_statuses_and_errors_are_tried_again() {
+fn ht2a_rt4b_statuses_and_errors_are_tried_again() {
     let when = HttpRetry::new();
     let decide = |reply: Reply| when.decide(reply.as_ref());
     for status in [200, 301, 400, 404, 409, 501, 505] {
@@ -249,7 +249,7 @@ fn layer<R>(repeat: R) -> RetryLayer<HttpRetry, R> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ht2a_ht2c_through_tower_a_call_is_made_again_as_the_callee_asks() {
+async fn ht2a_ht2c_rt2a_rt4c_through_tower_a_call_is_made_again_as_the_callee_asks() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let server = service_fn({
         let seen = seen.clone();

@@ -652,6 +652,8 @@ async fn what_is_published_is_what_the_table_lists() {
     exporter.add(&hosts);
     let timeout = Timeout::none("all_timeouts");
     exporter.add(&timeout);
+    let retry = backstop::Retry::new("all_retries", backstop::RetryConfig::default()).unwrap();
+    exporter.add(&retry);
     let slots = backstop::Bulkhead::new("all_slots", backstop::BulkheadConfig::default()).unwrap();
     exporter.add(&slots);
     exporter.add(&retry);

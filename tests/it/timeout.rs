@@ -353,6 +353,20 @@ fn to1i_a_deadline_is_over_when_its_time_is() {
 }
 
 #[test]
+fn to1c_to1i_a_deadline_is_not_over_early() {
+    let grain = 4 * MS;
+    for limit in [MS, 79 * MS, 80 * MS, SECOND] {
+        let (timeout, clock) = on(Clock::manual_with_grain(grain), limit);
+        clock.advance(grain - NANO);
+        let deadline = timeout.deadline();
+        clock.advance(limit - NANO);
+        assert!(!deadline.is_over(), "{limit:?}");
+        clock.advance(grain + NANO);
+        assert!(deadline.is_over(), "{limit:?}");
+    }
+}
+
+#[test]
 fn to1i_a_deadline_needs_no_runtime_and_may_be_none() {
     let timeout = Timeout::with_clock("t", 3_600 * SECOND, Clock::system()).unwrap();
     let left = timeout.deadline().remaining().expect("it has a limit");
