@@ -515,7 +515,7 @@ fn bh3i_under_tokios_clock_there_is_no_thread_of_its_own() {
         let clock = Clock::tokio();
         let start = clock.now();
         // Paused time passes only because all that goes on is known to the runtime.
-        let slow = bulkhead.run(|| pending::<Result<(), Infallible>>());
+        let slow = bulkhead.run(pending::<Result<(), Infallible>>);
         let waits = bulkhead.run(|| async { Ok::<_, Infallible>(()) });
         let (slow, waits) = futures::join!(slow, waits);
         assert_eq!(rejection(slow).kind(), RejectionKind::TimedOut);
@@ -543,7 +543,7 @@ fn work_that_is_lost_with_its_runtime_says_so() {
         .unwrap();
     let bulkhead =
         IsolatedBulkhead::with_clock("lost", IsolatedConfig::new(1), Clock::tokio()).unwrap();
-    let mut call = Box::pin(bulkhead.run(|| pending::<Result<(), Infallible>>()));
+    let mut call = Box::pin(bulkhead.run(pending::<Result<(), Infallible>>));
     lost.block_on(async {
         assert!((&mut call).now_or_never().is_none());
         tokio::task::yield_now().await;
