@@ -38,8 +38,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         let batch = compartments.require("batch")?;
         jobs.spawn(async move { batch.call(job).await.map(|took| ("batch", took)) });
     }
-    tokio::task::yield_now().await;
-    let batch = compartments.require("batch")?.snapshot();
+    let batch = compartments.require("batch")?;
+    while batch.snapshot().waiting < 192 {
+        tokio::task::yield_now().await;
+    }
+    let batch = batch.snapshot();
     println!(
         "batch: {} running, {} waiting",
         batch.in_flight, batch.waiting

@@ -7,6 +7,8 @@ use backstop::kernel::rejection::{Facts, Rejection, RejectionKind};
 use backstop::policy::bulkhead::{
     Compartment, CompartmentConfig, Compartments, CompartmentsConfig, Order, OwnedCompartmentPermit,
 };
+#[cfg(feature = "serde")]
+use backstop::policy::bulkhead::{IsolatedCompartmentsConfig, IsolatedConfig};
 use backstop::{ConfigError, Error};
 use futures::FutureExt;
 use futures::task::{ArcWake, waker};
@@ -697,6 +699,53 @@ fn bh2k_who_waits_gets_what_a_new_configuration_gives() {
     }
 }
 
+#[cfg(feature = "serde")]
+#[test]
+fn configurations_are_text() {
+    let text = r#"
+        total = 400
+        owed_for = "2s"
+        compartments.critical = { limit = 100, guaranteed = 50 }
+        compartments.batch = { limit = 50, max_waiting = 200, max_wait = "5s", order = "lifo" }
+    "#;
+    let read: CompartmentsConfig = toml::from_str(text).unwrap();
+    let batch = CompartmentConfig::batch()
+        .queue(200, 5 * SECOND)
+        .order(Order::Lifo);
+    let written = CompartmentsConfig::new()
+        .total(400)
+        .owed_for(2 * SECOND)
+        .compartment("critical", CompartmentConfig::critical().guaranteed(50))
+        .compartment("batch", batch);
+    assert_eq!(read, written);
+    let again = serde_json::from_str(&serde_json::to_string(&read).unwrap()).unwrap();
+    assert_eq!(read, again);
+    let bare: CompartmentsConfig = toml::from_str("compartments.a = { limit = 1 }").unwrap();
+    assert_eq!(bare, config(None, &[("a", new(1))]));
+    for unknown in [
+        "compartments.a = { limit = 1, x = 2 }",
+        "compartments.a = { limit = 1 }\nx = 2",
+        "total = 5",
+        "compartments.a = { guaranteed = 1 }",
+    ] {
+        assert!(
+            toml::from_str::<CompartmentsConfig>(unknown).is_err(),
+            "{unknown}"
+        );
+    }
+
+    let isolated: IsolatedCompartmentsConfig = toml::from_str(
+        r#"reports = { worker_threads = 4, max_concurrent = 8, time_limit = "30s" }"#,
+    )
+    .unwrap();
+    let reports = IsolatedConfig::new(4)
+        .max_concurrent(8)
+        .time_limit(30 * SECOND);
+    let written = IsolatedCompartmentsConfig::new().compartment("reports", reports);
+    assert_eq!(isolated, written);
+    assert!(toml::from_str::<IsolatedConfig>("worker_threads = 1\nx = 2").is_err());
+}
+
 #[test]
 fn bh2l_an_unknown_name_lists_those_there_are() {
     let set = Compartments::new("api", CompartmentsConfig::presets()).unwrap();
@@ -826,9 +875,12 @@ fn a_set_can_be_used_from_everything_that_it_calls() {
         assert_eq!(rig.set.in_flight(), 0);
         done.send(()).unwrap();
     });
-    if is_done.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
-        panic!("it is locked up");
-    }
+    let done = is_done.recv_timeout(PATIENCE);
+    assert_ne!(
+        done,
+        Err(mpsc::RecvTimeoutError::Timeout),
+        "it is locked up"
+    );
     test.join().unwrap();
 }
 

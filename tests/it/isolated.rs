@@ -497,6 +497,7 @@ fn a_configuration_that_cannot_be_is_refused() {
     assert!(matches!(none, Err(StartError::Config(_))));
 }
 
+#[cfg(feature = "test-util")]
 #[test]
 fn bh3i_under_tokios_clock_there_is_no_thread_of_its_own() {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -515,7 +516,7 @@ fn bh3i_under_tokios_clock_there_is_no_thread_of_its_own() {
         let clock = Clock::tokio();
         let start = clock.now();
         // Paused time passes only because all that goes on is known to the runtime.
-        let slow = bulkhead.run(|| pending::<Result<(), Infallible>>());
+        let slow = bulkhead.run(pending::<Result<(), Infallible>>);
         let waits = bulkhead.run(|| async { Ok::<_, Infallible>(()) });
         let (slow, waits) = futures::join!(slow, waits);
         assert_eq!(rejection(slow).kind(), RejectionKind::TimedOut);
@@ -525,6 +526,10 @@ fn bh3i_under_tokios_clock_there_is_no_thread_of_its_own() {
         let blocking = bulkhead.run_blocking(|| Ok::<_, Infallible>(thread::current().id()));
         assert_ne!(blocking.await.unwrap(), here);
     });
+}
+
+#[test]
+fn bh3i_without_a_runtime_there_is_nowhere_to_run() {
     let bulkhead =
         IsolatedBulkhead::with_clock("nowhere", IsolatedConfig::new(1), Clock::tokio()).unwrap();
     let nowhere = bulkhead.run(|| async { Ok::<_, Infallible>(()) });
@@ -543,7 +548,7 @@ fn work_that_is_lost_with_its_runtime_says_so() {
         .unwrap();
     let bulkhead =
         IsolatedBulkhead::with_clock("lost", IsolatedConfig::new(1), Clock::tokio()).unwrap();
-    let mut call = Box::pin(bulkhead.run(|| pending::<Result<(), Infallible>>()));
+    let mut call = Box::pin(bulkhead.run(pending::<Result<(), Infallible>>));
     lost.block_on(async {
         assert!((&mut call).now_or_never().is_none());
         tokio::task::yield_now().await;
@@ -553,6 +558,48 @@ fn work_that_is_lost_with_its_runtime_says_so() {
     assert_eq!(rejection.kind(), RejectionKind::NoRuntime);
     assert_eq!(rejection.executed(), Executed::Unknown);
     assert_eq!(bulkhead.in_flight(), 0);
+}
+
+#[test]
+fn a_time_limit_without_timers_is_refused() {
+    let config = IsolatedConfig::new(1).time_limit(Duration::from_secs(1));
+    let bulkhead = isolated(config);
+    let refused = bulkhead.run_blocking(|| Ok::<_, Infallible>(()));
+    let refused = rejection(refused.now_or_never().expect("at once"));
+    assert_eq!(
+        (refused.kind(), refused.executed()),
+        (RejectionKind::NoRuntime, Executed::No)
+    );
+    assert_eq!(bulkhead.in_flight(), 0);
+}
+
+/// A limit that shrinks below what is stuck leaves no admitted call without a thread.
+#[test]
+fn bh3c_it_can_be_reconfigured_while_it_is_stuck() {
+    bounded(|| async {
+        let config = |calls| IsolatedConfig::new(1).max_concurrent(calls);
+        let bulkhead = isolated(config(3));
+        let mut stuck_ones = Vec::new();
+        for _ in 0..3 {
+            let (work, mut stuck) = stuck();
+            let mut call = Box::pin(bulkhead.run_blocking(work));
+            assert!((&mut call).now_or_never().is_none());
+            (&mut stuck.begun).await.unwrap();
+            stuck_ones.push((call, stuck));
+        }
+        bulkhead.reconfigure(config(1)).unwrap();
+        let full = bulkhead.run_blocking(|| Ok::<_, Infallible>(())).await;
+        assert_eq!(rejection(full).kind(), RejectionKind::Full);
+        bulkhead.reconfigure(config(5)).unwrap();
+        for n in 0..100 {
+            let more = bulkhead.run_blocking(move || Ok::<_, Infallible>(n)).await;
+            assert_eq!(more.unwrap(), n);
+        }
+        for (call, stuck) in stuck_ones {
+            stuck.go.send(()).unwrap();
+            assert_eq!(call.await.unwrap(), 7);
+        }
+    });
 }
 
 #[test]

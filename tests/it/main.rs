@@ -12,6 +12,7 @@ mod breaker_control;
 mod breaker_states;
 mod breaker_windows;
 mod bulkhead;
+mod bulkhead_attacks;
 mod bulkhead_costs;
 mod bulkhead_reentry;
 mod bulkhead_waits;

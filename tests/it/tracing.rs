@@ -4,7 +4,7 @@ mod retry;
 
 use backstop::kernel::clock::{Clock, ManualClock};
 use backstop::policy::circuit_breaker::{EventKind, Mode, Window};
-use backstop::{CircuitBreaker, CircuitBreakerConfig, Timeout};
+use backstop::{Bulkhead, BulkheadConfig, CircuitBreaker, CircuitBreakerConfig, Timeout};
 use futures::FutureExt;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -394,4 +394,67 @@ fn timeouts_are_told_once_a_second() {
         Seen::new(Level::DEBUG, &fields)
     });
     assert_eq!(capture.take(), expected);
+}
+
+#[test]
+fn bh7a_a_bulkhead_traces_its_saturation_and_at_a_pace_that_it_refuses() {
+    let clock = Clock::manual();
+    let config = BulkheadConfig::default().max_concurrent(1);
+    let bulkhead = Bulkhead::with_clock("rooms", config, &clock).unwrap();
+    let capture = Capture::new();
+    let debug = capture.subscriber(LevelFilter::DEBUG);
+    let traced = |act: &dyn Fn()| {
+        dispatcher::with_default(&debug, act);
+        capture.take()
+    };
+    let refuse = || assert!(bulkhead.try_acquire().is_err());
+    let refuses = |reason, rejected| {
+        let fields = [
+            ("message", "bulkhead refuses calls"),
+            ("name", "rooms"),
+            ("reason", reason),
+            ("rejected", rejected),
+        ];
+        Seen::new(Level::DEBUG, &fields)
+    };
+    let changed = |message, fields: &[(&'static str, &str)]| {
+        let same = [("message", message), ("name", "rooms")];
+        Seen::new(Level::INFO, &[&same, fields].concat())
+    };
+    let held = bulkhead.try_acquire().unwrap();
+    let saturated = changed(
+        "bulkhead is saturated and refuses calls",
+        &[("seq", "1"), ("limit", "1"), ("waiting", "0")],
+    );
+    assert_eq!(traced(&refuse), [saturated, refuses("full", "1")]);
+    assert_eq!(traced(&|| (0..9).for_each(|_| refuse())), []);
+    clock.advance(SECOND);
+    let isolated = || {
+        let _guard = bulkhead.isolate();
+        refuse();
+    };
+    let by_hand = |seq, what| {
+        let message = "bulkhead was changed by hand";
+        changed(message, &[("seq", seq), ("what", what)])
+    };
+    assert_eq!(
+        traced(&isolated),
+        [
+            by_hand("2", "Isolated"),
+            refuses("forced_open", "10"),
+            by_hand("3", "Released")
+        ]
+    );
+    let resized = changed(
+        "bulkhead was resized",
+        &[("seq", "4"), ("from", "1"), ("to", "2")],
+    );
+    assert_eq!(traced(&|| bulkhead.resize(2).unwrap()), [resized]);
+    let relieved = changed(
+        "bulkhead has refused no call for a second",
+        &[("seq", "5"), ("refused", "10")],
+    );
+    let look = || assert!(!bulkhead.snapshot().is_saturated);
+    assert_eq!(traced(&look), [relieved]);
+    drop(held);
 }

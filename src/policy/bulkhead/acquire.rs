@@ -120,7 +120,17 @@ impl<H: Deref<Target = Machine>> Future for Acquiring<H> {
         let Some(machine) = this.handle.as_deref() else {
             return Poll::Pending;
         };
-        if this.place.is_some() || machine.try_take().is_err() {
+        let taken = match *this.place {
+            Some(_) => false,
+            None => match machine.try_take() {
+                Ok(()) => true,
+                Err(word) if Machine::must_refuse(word, *this.ask) => {
+                    return self.end(Machine::refusal(word));
+                }
+                Err(_) => false,
+            },
+        };
+        if !taken {
             match self.as_mut().poll_slow(cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(())) => {}

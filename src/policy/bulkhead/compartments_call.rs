@@ -68,13 +68,10 @@ impl<H: Deref<Target = Seat>> Seating<H> {
             None => seat.ask(Some(cx.waker())),
         };
         loop {
-            let waiting = match news {
-                Ok(Some(waiting)) => waiting,
-                Ok(None) | Err(_) => {
-                    *this.waiting = None;
-                    this.timer.set(None);
-                    return Poll::Ready(news.map(|_| ()));
-                }
+            let Ok(Some(waiting)) = news else {
+                *this.waiting = None;
+                this.timer.set(None);
+                return Poll::Ready(news.map(|_| ()));
             };
             *this.waiting = Some(waiting);
             let looks_at = waiting.looks_at();

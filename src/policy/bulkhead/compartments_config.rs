@@ -252,11 +252,8 @@ impl CompartmentsConfig {
         if self.owed_for.is_zero() {
             return Err(ConfigError::new("owed_for", "0s", "above 0s"));
         }
-        let guarantees = self
-            .compartments
-            .values()
-            .map(|config| u64::from(config.guaranteed));
-        let guaranteed: u64 = guarantees.sum();
+        let all = self.compartments.values();
+        let guaranteed: u64 = all.map(|config| u64::from(config.guaranteed)).sum();
         match self.total {
             None if guaranteed > 0 => Err(ConfigError::new(
                 "compartments.guaranteed",

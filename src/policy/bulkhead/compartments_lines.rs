@@ -18,7 +18,7 @@ pub(super) struct Lines {
     slab: Vec<Entry>,
     /// The first free entry; free ones are linked by `next`.
     free: usize,
-    lines: Box<[Line]>,
+    ends: Box<[Line]>,
     waiting: usize,
     next_seq: u64,
 }
@@ -61,7 +61,7 @@ impl Lines {
         Self {
             slab: Vec::new(),
             free: NONE,
-            lines: vec![line; lines].into(),
+            ends: vec![line; lines].into(),
             waiting: 0,
             next_seq: 0,
         }
@@ -69,7 +69,7 @@ impl Lines {
 
     /// How many wait in line `line`; those who were granted a slot do not wait.
     pub(super) fn len(&self, line: usize) -> u32 {
-        self.lines[line].len
+        self.ends[line].len
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -78,13 +78,11 @@ impl Lines {
 
     /// When the oldest of a line came: smaller is earlier.
     pub(super) fn oldest(&self, line: usize) -> Option<u64> {
-        self.slab
-            .get(self.lines[line].oldest)
-            .map(|entry| entry.seq)
+        self.slab.get(self.ends[line].oldest).map(|entry| entry.seq)
     }
 
     pub(super) fn push(&mut self, line: usize, waker: Waker, alarm: Option<Instant>) -> Key {
-        let newest = self.lines[line].newest;
+        let newest = self.ends[line].newest;
         let entry = Entry {
             line,
             prev: newest,
@@ -106,10 +104,10 @@ impl Lines {
         };
         match self.slab.get_mut(newest) {
             Some(before) => before.next = at,
-            None => self.lines[line].oldest = at,
+            None => self.ends[line].oldest = at,
         }
-        self.lines[line].newest = at;
-        self.lines[line].len += 1;
+        self.ends[line].newest = at;
+        self.ends[line].len += 1;
         self.waiting += 1;
         Key(at)
     }
@@ -141,7 +139,7 @@ impl Lines {
     }
 
     fn next_in(&self, line: usize, order: Order) -> Option<usize> {
-        let Line { oldest, newest, .. } = self.lines[line];
+        let Line { oldest, newest, .. } = self.ends[line];
         let at = match order {
             Order::Fifo => oldest,
             Order::Lifo => newest,
@@ -187,13 +185,13 @@ impl Lines {
         };
         match self.slab.get_mut(prev) {
             Some(before) => before.next = next,
-            None => self.lines[line].oldest = next,
+            None => self.ends[line].oldest = next,
         }
         match self.slab.get_mut(next) {
             Some(after) => after.prev = prev,
-            None => self.lines[line].newest = prev,
+            None => self.ends[line].newest = prev,
         }
-        self.lines[line].len -= 1;
+        self.ends[line].len -= 1;
         self.waiting -= 1;
     }
 }

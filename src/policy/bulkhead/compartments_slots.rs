@@ -70,7 +70,7 @@ impl Slots {
 
     /// A new plan for the same compartments. Wake those it lets in after an unlock of the caller's.
     pub(super) fn reconfigure(&self, plan: Plan) -> Wakes {
-        let (_, wakes) = self.open_book(|book, now| {
+        let ((), wakes) = self.open_book(|book, now| {
             for (at, (numbers, share)) in self.numbers.iter().zip(&plan.shares).enumerate() {
                 // Who reads a new limit knows that the book was opened; see `read_running`.
                 numbers.limit.store(limit(&plan, at), Ordering::Release);

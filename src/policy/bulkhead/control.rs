@@ -99,8 +99,6 @@ impl Locked<'_, '_> {
 
     /// A call that found no free slot looks again, and waits if there still is none.
     pub(super) fn enter(&mut self, ask: Ask, waker: &mut Option<Waker>) -> Entered {
-        // Who came before this call goes first.
-        self.settle();
         let config = &self.control.config;
         let max_wait = ask.max_wait.or(config.max_wait).unwrap_or(Duration::ZERO);
         loop {

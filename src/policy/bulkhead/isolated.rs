@@ -3,7 +3,7 @@
 use super::acquire::AcquireOwned;
 use super::config::Ask;
 use super::handle::Bulkhead;
-use super::isolated_config::{IsolatedConfig, IsolatedPlan};
+use super::isolated_config::IsolatedConfig;
 use super::isolated_place::Place;
 use super::isolated_run::{Async, Blocking, Run};
 use super::totals::{BulkheadSnapshot, Totals};
@@ -16,7 +16,7 @@ use crate::kernel::outlet::{AsIs, Wrapped};
 use crate::kernel::rejection::{Error, Rejection};
 use crate::kernel::shared::Shared;
 use crate::kernel::stripe::Striped;
-use crate::kernel::sync::{AtomicU64, Mutex, Ordering};
+use crate::kernel::sync::{AtomicU64, Ordering};
 use std::any::Any;
 use std::fmt;
 use std::future::Future;
@@ -70,7 +70,7 @@ pub(super) struct Isolated {
     pub(super) clock: Clock,
     /// In nanoseconds; `u64::MAX` for none.
     time_limit: AtomicU64,
-    config: Mutex<IsolatedConfig>,
+    worker_threads: u32,
     totals: Striped<{ Counter::ALL }>,
 }
 
@@ -162,7 +162,7 @@ impl IsolatedBulkhead {
             place,
             clock,
             time_limit: AtomicU64::new(u64::MAX),
-            config: Mutex::new(config),
+            worker_threads: config.worker_threads(),
             totals: Striped::compact(),
         };
         isolated.set_time_limit(plan.time_limit);
@@ -282,7 +282,8 @@ impl IsolatedBulkhead {
 
     /// The configuration in force.
     pub fn config(&self) -> IsolatedConfig {
-        *self.0.config.lock()
+        let admission = self.0.bulkhead.config();
+        IsolatedConfig::of(self.0.worker_threads, admission, self.0.time_limit())
     }
 
     /// Takes a new configuration from the next call on; running calls and those who wait stay.
@@ -292,22 +293,17 @@ impl IsolatedBulkhead {
     /// A configuration that cannot be, or another number of worker threads; the old one stays.
     pub fn reconfigure(&self, config: IsolatedConfig) -> Result<(), ConfigError> {
         let plan = config.checked()?;
-        let old = self.config().checked()?;
-        if plan.worker_threads != old.worker_threads {
+        let workers = self.0.worker_threads;
+        if config.worker_threads() != workers {
             return Err(ConfigError::new(
                 "worker_threads",
-                plan.worker_threads,
-                format!("{}, as when it was made", old.worker_threads),
+                config.worker_threads(),
+                format!("{workers}, as when it was made"),
             ));
         }
-        self.take(config, plan)
-    }
-
-    fn take(&self, config: IsolatedConfig, plan: IsolatedPlan) -> Result<(), ConfigError> {
-        self.0.place.set_blocking_threads(plan.blocking_threads);
+        // Threads first: who is admitted finds one.
+        self.0.place.allow_blocking_threads(plan.blocking_threads);
         self.0.set_time_limit(plan.time_limit);
-        *self.0.config.lock() = config;
-        // Last, and not under the lock: it wakes those whom it lets in.
         self.0.bulkhead.reconfigure(plan.admission)
     }
 

@@ -107,6 +107,26 @@ impl IsolatedConfig {
         self
     }
 
+    /// The configuration that these parts are of.
+    pub(super) const fn of(
+        worker_threads: u32,
+        admission: BulkheadConfig,
+        time_limit: Option<Duration>,
+    ) -> Self {
+        Self {
+            worker_threads,
+            max_concurrent: Some(admission.max_concurrent),
+            max_waiting: admission.max_waiting,
+            max_wait: admission.max_wait,
+            order: admission.order,
+            time_limit,
+        }
+    }
+
+    pub(super) const fn worker_threads(&self) -> u32 {
+        self.worker_threads
+    }
+
     pub(super) fn checked(&self) -> Result<IsolatedPlan, ConfigError> {
         let threads = |field, number| {
             if (1..=MOST_THREADS).contains(&number) {

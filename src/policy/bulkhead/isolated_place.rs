@@ -67,9 +67,9 @@ impl Place {
         }
     }
 
-    pub(super) fn set_blocking_threads(&self, limit: usize) {
+    pub(super) fn allow_blocking_threads(&self, limit: usize) {
         if let Self::Own(own) = self {
-            own.threads.set_limit(limit);
+            own.threads.allow(limit);
         }
     }
 }

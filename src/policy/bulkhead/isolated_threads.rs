@@ -37,6 +37,7 @@ struct Board {
     threads: usize,
     /// Those that wait, whether or not a job is on its way to them.
     idle: usize,
+    /// The most calls that were ever allowed at once.
     limit: usize,
     closed: bool,
 }
@@ -55,8 +56,11 @@ impl Threads {
         }))
     }
 
-    pub(super) fn set_limit(&self, limit: usize) {
-        self.0.board.lock().limit = limit;
+    /// So many calls may run at once from now on. With fewer than before, those that run already
+    /// keep their threads, and surplus ones end when they have been idle.
+    pub(super) fn allow(&self, limit: usize) {
+        let mut board = self.0.board.lock();
+        board.limit = board.limit.max(limit);
     }
 
     /// Runs a job on a thread of its own. The caller sees to it that no more than the limit run.
@@ -66,7 +70,8 @@ impl Threads {
     /// The system gives no thread. The job is dropped.
     pub(super) fn run(&self, job: Job) -> io::Result<()> {
         let mut board = self.0.board.lock();
-        // At the limit, a thread has finished its job and is about to look for the next.
+        // At the limit, since no more calls than that run, a thread has finished its job and is about
+        // to look for the next.
         if board.idle > board.jobs.len() || board.threads >= board.limit {
             board.jobs.push_back(job);
             drop(board);
@@ -123,7 +128,7 @@ impl Crew {
             if let Some(job) = board.jobs.pop_front() {
                 return Some(job);
             }
-            if board.closed || waited || board.threads > board.limit {
+            if board.closed || waited {
                 board.threads -= 1;
                 return None;
             }

@@ -10,6 +10,7 @@ use crate::kernel::sync::explore;
 use futures::task::{ArcWake, waker};
 use loom::thread::{self, JoinHandle};
 use std::future::Future;
+use std::num::NonZeroUsize;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -351,5 +352,32 @@ fn loom_bh4c_a_changed_waker_is_not_missed() {
         };
         drop(permit);
         is_idle(&bulkhead);
+    });
+}
+
+/// Two calls are refused at once: that is one saturation. Its end is told once as well.
+#[test]
+fn loom_bh7a_two_refusals_at_once_are_told_once() {
+    explore(TWO_THREADS, || {
+        let clock = Clock::manual();
+        let config = BulkheadConfig::default().max_concurrent(1);
+        let bulkhead = Bulkhead::with_clock("loom", config, &clock).unwrap();
+        let mut events = bulkhead.subscribe(NonZeroUsize::new(10).unwrap());
+        let permit = bulkhead.try_acquire_owned().unwrap();
+        let other = spawn(&bulkhead, 1, |bulkhead| {
+            assert!(bulkhead.try_acquire().is_err());
+        });
+        assert!(bulkhead.try_acquire().is_err());
+        other.join().unwrap();
+        clock.advance(SECOND);
+        let releases = spawn(&bulkhead, 1, |_| drop(permit));
+        assert!(!bulkhead.snapshot().is_saturated);
+        releases.join().unwrap();
+        let kinds: Vec<_> = std::iter::from_fn(|| events.try_recv())
+            .map(|event| event.kind)
+            .collect();
+        let (limit, waiting) = (1, 0);
+        let saturated = EventKind::Saturated { limit, waiting };
+        assert_eq!(kinds, [saturated, EventKind::Relieved { refused: 2 }]);
     });
 }

@@ -151,10 +151,11 @@ where
     type Future = BulkheadFuture<S::Future, B::Permit>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.inner_is_ready = false;
         if self.bulkhead.is_shut() {
             return Poll::Ready(Ok(()));
         }
+        // Also if it panics.
+        self.inner_is_ready = false;
         let polled = self.inner.poll_ready(cx);
         self.inner_is_ready = matches!(polled, Poll::Ready(Ok(())));
         polled
