@@ -111,6 +111,9 @@
 //! # }
 //! ```
 //!
+//! What a response over HTTP or gRPC means to a breaker and to a retry, and which requests may be sent
+//! twice, is in `policy::http` (feature `http`).
+//!
 //! # One error
 //!
 //! Policies do not nest their errors. A refused call ends with a [`Rejection`]: which policy, what
@@ -135,6 +138,51 @@
 //! # let bulkhead = backstop::Bulkhead::new("x", backstop::BulkheadConfig::default().max_concurrent(0))?;
 //! # assert_eq!(advice(&bulkhead.try_acquire().unwrap_err().into()), "we are busy: shed something");
 //! # Ok::<(), BoxError>(())
+//! ```
+//!
+//! # The defaults
+//!
+//! The pages compare with these; each has its reason beside it in the configuration's own docs.
+//!
+//! ```
+//! use backstop::kernel::backoff::{Backoff, Jitter};
+//! use backstop::kernel::budget::BudgetConfig;
+//! use backstop::policy::bulkhead::Order;
+//! use backstop::policy::circuit_breaker::{DroppedCalls, Window};
+//! use backstop::{BulkheadConfig, CircuitBreakerConfig, PipelineConfig, RetryConfig, TimeoutConfig};
+//! use std::time::Duration;
+//!
+//! let seconds = Duration::from_secs;
+//! let timeout = TimeoutConfig::new(seconds(30));
+//! let bulkhead = BulkheadConfig::default().max_concurrent(25).without_queue().order(Order::Fifo);
+//! let retry = RetryConfig::default()
+//!     .max_attempts(3)
+//!     .backoff(
+//!         Backoff::exponential(Duration::from_millis(100)).cap(seconds(10)).jitter(Jitter::Full),
+//!     )
+//!     .max_hint(seconds(60))
+//!     .budget(BudgetConfig::token_bucket(seconds(10), 10, 0.2));
+//! let breaker = CircuitBreakerConfig::default()
+//!     .window(Window::count(100))
+//!     .failure_rate(0.5)
+//!     .minimum_calls(20)
+//!     .open_wait(seconds(5), 2.0, seconds(60))
+//!     .open_wait_jitter(0.1)
+//!     .max_hint(seconds(60))
+//!     .probes(5)
+//!     .dropped_calls(DroppedCalls::Ignored);
+//! let pipeline = PipelineConfig::empty()
+//!     .total_timeout(seconds(30))
+//!     .bulkhead(bulkhead)
+//!     .retry(retry.clone())
+//!     .circuit_breaker(breaker.clone())
+//!     .attempt_timeout(seconds(10));
+//!
+//! assert_eq!(timeout, TimeoutConfig::default());
+//! assert_eq!(bulkhead, BulkheadConfig::default());
+//! assert_eq!(retry, RetryConfig::default());
+//! assert_eq!(breaker, CircuitBreakerConfig::default());
+//! assert_eq!(pipeline, PipelineConfig::default());
 //! ```
 //!
 //! # What is not here yet
