@@ -21,6 +21,8 @@
 //! | single calls fail, the next one works | [`Retry`] | load: it needs a budget, and calls that may be repeated |
 //! | the callee is down, and each call waits to learn it | [`CircuitBreaker`] | while it is open, calls that would have succeeded are refused too |
 //! | one slow callee holds all tasks, connections or memory | [`Bulkhead`] | calls above the limit are refused, or wait |
+//! | one kind of call takes the slots of a more important one | [`Compartments`] | the less important is refused earlier |
+//! | calls block or compute, and take the threads of others | [`IsolatedBulkhead`] | threads, an allocation per call, `Send + 'static` |
 //! | all of it, for calls over a network | [`Pipeline`] | one set of defaults to look at |
 //!
 //! Do not add a policy because it is there. A call within the process needs none of them. A call that
@@ -62,7 +64,9 @@
 //! ```
 //!
 //! **A pipeline.** All parts in one handle whose type has a name, so that it stands in a struct. Its
-//! configuration is one value, which the feature `serde` reads from text.
+//! configuration is one value, which the feature `serde` reads from text. Its parts are checked
+//! together: an attempt timeout (10 s by default) above the total is refused, so a total below 10 s
+//! names both.
 //!
 //! ```
 //! use backstop::{Pipeline, PipelineConfig};
@@ -193,7 +197,9 @@
 //!
 //! [`Bulkhead`]: crate::policy::bulkhead
 //! [`CircuitBreaker`]: crate::policy::circuit_breaker
+//! [`Compartments`]: crate::policy::bulkhead::Compartments
 //! [`Error::Rejected`]: crate::Error::Rejected
+//! [`IsolatedBulkhead`]: crate::policy::bulkhead::IsolatedBulkhead
 //! [`Pipeline`]: crate::policy::pipeline
 //! [`Pipeline::call_or`]: crate::Pipeline::call_or
 //! [`Rejection`]: crate::Rejection
