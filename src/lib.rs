@@ -57,6 +57,8 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod chaos;
+#[cfg(any(doc, doctest))]
+pub mod guide;
 pub mod kernel;
 pub mod observe;
 pub mod policy;

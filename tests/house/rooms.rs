@@ -86,6 +86,18 @@ pub(crate) const HOUSE: &[(&str, u8, &[&[&str]])] = &[
         7,
         &[&["names"], &["metrics", "report", "tracing"], &["console"]],
     ),
+    // Documentation only: its pages name everything.
+    (
+        "guide",
+        8,
+        &[&[
+            "from_failsafe",
+            "from_polly",
+            "from_resilience4j",
+            "from_tower",
+            "from_tower_resilience",
+        ]],
+    ),
 ];
 
 /// Where a piece of code stands.
