@@ -65,7 +65,8 @@ pub mod policy;
 
 pub use kernel::budget::RetryBudget;
 pub use kernel::config::ConfigError;
-pub use kernel::rejection::{Error, Rejection};
+pub use kernel::outcome::Outcome;
+pub use kernel::rejection::{Error, PolicyError, Rejection, RejectionKind};
 pub use policy::bulkhead::{Bulkhead, BulkheadConfig, BulkheadLayer};
 pub use policy::circuit_breaker::{CircuitBreaker, CircuitBreakerConfig, CircuitBreakerLayer};
 pub use policy::pipeline::{Pipeline, PipelineConfig};

@@ -4,7 +4,6 @@ use backstop::kernel::backoff::{Backoff, Jitter};
 use backstop::kernel::config::ConfigError;
 use backstop::kernel::outcome::Outcome;
 use backstop::policy::circuit_breaker::Window;
-use backstop::policy::pipeline::ByVerdict;
 use backstop::{
     BulkheadConfig, CircuitBreaker, CircuitBreakerConfig, CircuitBreakerLayer, Error, Pipeline,
     PipelineConfig, RetryConfig,
@@ -64,8 +63,7 @@ pub(crate) fn piped(pipeline: &Judged) -> Client {
 }
 
 /// A pipeline whose parts judge answers by their status.
-pub(crate) type Judged =
-    Pipeline<ByVerdict<fn(Result<&Response<Incoming>, &legacy::Error>) -> Outcome>>;
+pub(crate) type Judged = Pipeline<fn(Result<&Response<Incoming>, &legacy::Error>) -> Outcome>;
 
 /// Beside each setting is its default.
 pub(crate) fn pipeline(with_breaker: bool) -> Result<Judged, ConfigError> {
@@ -87,7 +85,7 @@ pub(crate) fn pipeline(with_breaker: bool) -> Result<Judged, ConfigError> {
     } else {
         config.without_circuit_breaker()
     };
-    Ok(Pipeline::new("upstream", config)?.with_classifier(ByVerdict(classify as _)))
+    Ok(Pipeline::new("upstream", config)?.with_classifier(classify as _))
 }
 
 pub(crate) fn breaker() -> Result<CircuitBreaker, ConfigError> {

@@ -3,10 +3,10 @@
 use crate::rig::{MS, SECOND};
 use backstop::kernel::backoff::Backoff;
 use backstop::kernel::clock::{Clock, ManualClock};
-use backstop::kernel::outcome::Outcome;
+use backstop::kernel::outcome::{Classifier, Outcome, Verdict};
 use backstop::kernel::rejection::{Executed, RejectionKind};
 use backstop::policy::circuit_breaker::{State, Window};
-use backstop::policy::pipeline::{ByVerdict, PipelineParts, Stacked};
+use backstop::policy::pipeline::{ByVerdict, PipelineParts, Separate, Stacked};
 use backstop::policy::retry::Attempt;
 use backstop::{
     Bulkhead, BulkheadConfig, CircuitBreaker, CircuitBreakerConfig, Error, Pipeline,
@@ -231,7 +231,7 @@ type Judge = fn(Result<&u8, &&'static str>) -> Outcome;
 
 struct Client {
     plain: Pipeline,
-    judged: Pipeline<ByVerdict<Judge>>,
+    judged: Pipeline<Judge>,
 }
 
 fn odd_is_bad(result: Result<&u8, &&'static str>) -> Outcome {
@@ -245,9 +245,7 @@ fn odd_is_bad(result: Result<&u8, &&'static str>) -> Outcome {
 #[test]
 fn pl1c_a_pipeline_stands_in_a_struct_and_judges_by_its_classifier() {
     let (plain, clock) = pipeline(config());
-    let judged = plain
-        .clone()
-        .with_classifier(ByVerdict(odd_is_bad as Judge));
+    let judged = plain.clone().with_classifier(odd_is_bad as Judge);
     let client = Client { plain, judged };
     let attempts = Cell::new(0);
     let (result, _) = finish(
@@ -266,6 +264,37 @@ fn pl1c_a_pipeline_stands_in_a_struct_and_judges_by_its_classifier() {
     assert!(matches!(result, Err(Error::Inner("404"))));
     assert_eq!(took, Duration::ZERO);
     assert_eq!(client.plain.circuit_breaker().unwrap().totals().ignored, 1);
+}
+
+#[test]
+fn pl1c_one_judge_or_two() {
+    struct OddIsBad;
+    impl Classifier<u8, &'static str> for OddIsBad {
+        fn classify(&self, result: Result<&u8, &&'static str>) -> Verdict {
+            odd_is_bad(result).into()
+        }
+    }
+    let (plain, clock) = pipeline(config());
+    let one = plain.clone().with_classifier(ByVerdict(OddIsBad));
+    let (_, took) = finish(&clock, one.call(|_| ready(Reply::Ok(1))));
+    assert_eq!(took, 300 * MS);
+    let two = plain.clone().with_classifier(Separate {
+        breaker: OddIsBad,
+        retry: |result: Result<&u8, &&str>| result.is_err(),
+    });
+    // A failure to the breaker and final to the retry; and the other way round.
+    let (_, took) = finish(&clock, two.call(|_| ready(Reply::Ok(1))));
+    assert_eq!(took, Duration::ZERO);
+    assert_eq!(breaker(&plain).totals().failure, 4);
+    let (_, took) = finish(&clock, two.call(|_| ready(Err("404"))));
+    assert_eq!(took, 300 * MS);
+    assert_eq!(breaker(&plain).totals().ignored, 3);
+    // A hint of the verdict is kept to.
+    let hinted = plain.with_classifier(ByVerdict(|_: Result<&u8, &&str>| {
+        Verdict::failure().with_hint(150 * MS)
+    }));
+    let (_, took) = finish(&clock, hinted.call(|_| ready(Err("later"))));
+    assert_eq!(took, 150 * MS + 200 * MS);
 }
 
 #[test]
@@ -359,7 +388,7 @@ fn pl1d_a_fallback_can_give_the_error_back() {
 #[test]
 fn pl1d_an_answer_and_a_dropped_call_have_no_fallback() {
     let (pipeline, clock) = pipeline(config());
-    let judged = pipeline.with_classifier(ByVerdict(odd_is_bad as Judge));
+    let judged = pipeline.with_classifier(odd_is_bad as Judge);
     let never = |_: Error<&'static str>| -> Result<u8, _> { panic!("the fallback ran") };
     let (result, _) = finish(&clock, judged.call_or(|_| ready(Err("404")), never));
     assert!(matches!(result, Err(Error::Inner("404"))));

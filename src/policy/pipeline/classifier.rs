@@ -1,8 +1,8 @@
 //! What a pipeline makes of a result: one named value judges it for the breaker and for the retry.
 
-use crate::kernel::outcome::{AnyError, Classifier, DefaultClassifier, Outcome, Verdict};
+use crate::kernel::outcome::{AnyError, Classifier, DefaultClassifier, Verdict};
 use crate::kernel::rejection::{Error, PolicyError, Rejection};
-use crate::policy::retry::{Decision, DefaultRetry, Hint, RetryWhen};
+use crate::policy::retry::{Decision, DefaultRetry, RetryWhen};
 
 /// Every `Err` of the call is a failure and is tried again: the classifier of a pipeline that is
 /// given no other.
@@ -42,35 +42,8 @@ impl<T, E: PolicyError> RetryWhen<T, E> for Stacked {
     }
 }
 
-/// Makes any [`Classifier`], a closure for one, the classifier of a pipeline: what it calls a
-/// failure is tried again, not before the time that it hints at.
-///
-/// A closure has no name, so a pipeline in a struct takes a `fn`:
-///
-/// ```
-/// use backstop::kernel::outcome::Outcome;
-/// use backstop::policy::pipeline::ByVerdict;
-/// use backstop::{Pipeline, PipelineConfig};
-///
-/// type Judge = fn(Result<&u16, &std::io::Error>) -> Outcome;
-///
-/// fn by_status(result: Result<&u16, &std::io::Error>) -> Outcome {
-///     match result {
-///         Ok(200..=499) => Outcome::Success,
-///         _ => Outcome::Failure,
-///     }
-/// }
-///
-/// struct Payments {
-///     pipeline: Pipeline<ByVerdict<Judge>>,
-/// }
-///
-/// let pipeline = Pipeline::new("payments", PipelineConfig::default())?
-///     .with_classifier(ByVerdict(by_status as Judge));
-/// let payments = Payments { pipeline };
-/// # let _ = payments.pipeline;
-/// # Ok::<(), backstop::ConfigError>(())
-/// ```
+/// Makes any [`Classifier`] the classifier of a pipeline: what it calls a failure is tried again, not
+/// before the time that it hints at. Closures and `fn`s need it not, they are both already.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ByVerdict<C>(pub C);
 
@@ -83,12 +56,32 @@ impl<T, E, C: Classifier<T, E>> Classifier<T, E> for ByVerdict<C> {
 
 impl<T, E, C: Classifier<T, E>> RetryWhen<T, E> for ByVerdict<C> {
     fn decide(&self, result: Result<&T, &E>) -> Decision {
-        let verdict = self.0.classify(result);
-        match (verdict.outcome(), verdict.hint()) {
-            (Outcome::Failure, Some(after)) => Hint::After(after).into(),
-            (Outcome::Failure, None) => Decision::Retry,
-            _ => Decision::Accept,
-        }
+        self.0.classify(result).into()
+    }
+}
+
+/// One value for the breaker and another for the retry, such as `HttpClassifier` and `HttpRetry`:
+/// not every failure of the callee is mended by another attempt, and a "429" that is worth one is no
+/// sign of an ill callee.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Separate<A, B> {
+    /// Judges for the circuit breaker, and for the fallback.
+    pub breaker: A,
+    /// Judges for the retry.
+    pub retry: B,
+}
+
+impl<T, E, A: Classifier<T, E>, B> Classifier<T, E> for Separate<A, B> {
+    #[inline]
+    fn classify(&self, result: Result<&T, &E>) -> Verdict {
+        self.breaker.classify(result)
+    }
+}
+
+impl<T, E, A, B: RetryWhen<T, E>> RetryWhen<T, E> for Separate<A, B> {
+    #[inline]
+    fn decide(&self, result: Result<&T, &E>) -> Decision {
+        self.retry.decide(result)
     }
 }
 

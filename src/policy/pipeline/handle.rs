@@ -27,7 +27,9 @@ pub struct Pipeline<C: 'static = Standard>(Shared<Parts<C>>);
 
 impl Pipeline {
     /// A pipeline of these parts on the default clock. Its timeouts are called `name/total` and
-    /// `name/attempt`, its other parts `name`.
+    /// `name/attempt`, its other parts `name`. Every `Err` of a call is a failure to it; where the
+    /// error can hold rejections of policies further in (`BoxError` can), give it
+    /// [`Stacked`](super::Stacked) by [`with_classifier`](Self::with_classifier).
     ///
     /// # Errors
     ///
@@ -69,8 +71,31 @@ impl<C> Pipeline<C> {
     /// breaker as a [`Classifier`], for the retry as a [`RetryWhen`]. Rejections by the pipeline's
     /// own parts do not come before it; they are judged by their kind.
     ///
-    /// [`ByVerdict`](super::ByVerdict) makes both of a closure;
-    /// [`Stacked`](super::Stacked) is for errors that can hold rejections.
+    /// A closure or `fn` over the result that returns an outcome is both; a pipeline in a struct takes
+    /// the `fn`, because a closure's type has no name. [`Stacked`](super::Stacked) is for errors that
+    /// can hold rejections, [`Separate`](super::Separate) for two judges.
+    ///
+    /// ```
+    /// use backstop::{Outcome, Pipeline, PipelineConfig};
+    ///
+    /// type Judge = fn(Result<&u16, &std::io::Error>) -> Outcome;
+    ///
+    /// fn by_status(result: Result<&u16, &std::io::Error>) -> Outcome {
+    ///     match result {
+    ///         Ok(200..=499) => Outcome::Success,
+    ///         _ => Outcome::Failure,
+    ///     }
+    /// }
+    ///
+    /// struct Payments {
+    ///     pipeline: Pipeline<Judge>,
+    /// }
+    ///
+    /// let pipeline = Pipeline::new("payments", PipelineConfig::default())?;
+    /// let payments = Payments { pipeline: pipeline.with_classifier(by_status) };
+    /// # let _ = payments.pipeline;
+    /// # Ok::<(), backstop::ConfigError>(())
+    /// ```
     pub fn with_classifier<D>(self, classifier: D) -> Pipeline<D> {
         Pipeline::from_parts(self.0.judged_by(classifier))
     }

@@ -103,7 +103,7 @@ mod handle;
 mod limits;
 mod parts;
 
-pub use classifier::{ByVerdict, Stacked, Standard};
+pub use classifier::{ByVerdict, Separate, Stacked, Standard};
 pub use config::PipelineConfig;
 pub use handle::Pipeline;
 pub use parts::PipelineParts;

@@ -1,6 +1,6 @@
 //! What is tried again: a predicate over the result of an attempt.
 
-use crate::kernel::outcome::AnyError;
+use crate::kernel::outcome::{AnyError, Outcome, Verdict};
 use crate::kernel::rejection::{PolicyError, RejectionKind};
 use std::time::Duration;
 
@@ -32,6 +32,25 @@ impl From<bool> for Decision {
     }
 }
 
+/// A failure is tried again, anything else is final: so a closure over outcomes judges for a breaker
+/// and for a retry.
+impl From<Outcome> for Decision {
+    #[inline]
+    fn from(outcome: Outcome) -> Self {
+        (outcome == Outcome::Failure).into()
+    }
+}
+
+/// The same, not before the time that the verdict hints at.
+impl From<Verdict> for Decision {
+    fn from(verdict: Verdict) -> Self {
+        match (verdict.outcome(), verdict.hint()) {
+            (Outcome::Failure, Some(after)) => Hint::After(after).into(),
+            (outcome, _) => outcome.into(),
+        }
+    }
+}
+
 impl From<Hint> for Decision {
     fn from(hint: Hint) -> Self {
         Self::Hinted(hint)
@@ -39,7 +58,7 @@ impl From<Hint> for Decision {
 }
 
 /// Says whether an attempt's result calls for another one. Closures that return a `bool`, a
-/// [`Hint`] or a [`Decision`] are predicates:
+/// [`Hint`], a [`Decision`], or what a classifier returns, are predicates:
 ///
 /// ```
 /// use backstop::policy::retry::{Decision, RetryWhen};
