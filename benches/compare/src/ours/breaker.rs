@@ -1,35 +1,19 @@
-//! backstop's rows: by a handle of each kind, and through tower, with each kind of window.
-
 use backstop::policy::circuit_breaker::Window as Kept;
 use backstop::policy::errors::WrapErrorsLayer;
-use backstop::{CircuitBreaker, CircuitBreakerConfig, CircuitBreakerLayer, Error};
+use backstop::{CircuitBreaker, CircuitBreakerConfig, CircuitBreakerLayer};
 use tower::Layer;
 
-use crate::call::{Backend, Fault, Peer, Seen, Tower, at_once, backend};
-use crate::peers::{CALLS, MINIMUM, OPEN_WAIT, RATE};
+use super::{CLONED, TIME, TOWER, TOWER_TIME};
+use crate::call::{Ask, Backend, Peer, Seen, Tower, at_once, backend};
+use crate::settings::{CALLS, MINIMUM, OPEN_WAIT, RATE};
 use crate::suite::{Row, Suite, Window};
-
-/// Rows that a peer's row is set against: all share an `Arc`, as the peers do.
-pub(crate) const CLONED: &str = "backstop-cloned";
-pub(crate) const TIME: &str = "backstop-cloned-time";
-pub(crate) const TOWER: &str = "backstop-cloned-tower";
-pub(crate) const TOWER_TIME: &str = "backstop-cloned-tower-time";
-
-impl From<Error<Fault>> for Seen {
-    fn from(error: Error<Fault>) -> Self {
-        match error {
-            Error::Rejected(_) => Seen::Rejected,
-            Error::Inner(fault) => fault.into(),
-        }
-    }
-}
 
 #[derive(Clone)]
 struct Handle(CircuitBreaker);
 
 impl Peer for Handle {
-    fn call(&mut self, fail: bool) -> Seen {
-        at_once(self.0.call(|| backend(fail)))
+    fn call(&mut self, ask: Ask) -> Seen {
+        at_once(self.0.call(|| backend(ask)))
     }
 }
 
@@ -55,7 +39,7 @@ fn tower(breaker: CircuitBreaker) -> impl Peer {
     Tower(CircuitBreakerLayer::new(breaker).layer(WrapErrorsLayer::new().layer(Backend)))
 }
 
-pub(crate) fn rows(suite: &mut Suite<'_>) {
+pub(super) fn rows(suite: &mut Suite<'_>) {
     let count = Kept::count(CALLS as u32);
     let time = Kept::time(suite.plan.window, 10);
     let counted = |name| Row::new(name, Window::Calls);
