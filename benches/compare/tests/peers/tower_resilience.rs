@@ -1,3 +1,4 @@
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use tower::{Layer, Service};
@@ -6,7 +7,7 @@ use tower_resilience::circuitbreaker::CircuitBreakerLayer;
 use tower_resilience::retry::{RetryBudgetBuilder, RetryLayer};
 use tower_resilience::timelimiter::TimeLimiterLayer;
 
-use crate::{Answers, Failed, allocations, poll_once, runtime};
+use crate::{Answers, Failed, allocations, poll_once, poll_ready, runtime};
 
 #[test]
 fn a_full_bulkhead_that_refuses_at_once_waits_for_a_timer() {
@@ -60,11 +61,31 @@ fn its_budget_earns_a_whole_retry_with_each_success() {
 }
 
 #[test]
+fn with_back_pressure_an_idle_clone_that_was_polled_ready_holds_a_permit() {
+    let bulkhead = BulkheadLayer::builder().max_concurrent_calls(1);
+    let layer = bulkhead.backpressure().build().expect("valid");
+    let mut idle = layer.layer(Answers::default());
+    let mut caller = idle.clone();
+    assert!(poll_ready(&mut idle).is_ready());
+    assert!(poll_ready(&mut caller).is_pending(), "no call runs");
+}
+
+#[test]
+fn a_timeout_needs_a_runtime_even_for_a_call_that_is_ready() {
+    let mut limiter = TimeLimiterLayer::builder()
+        .build()
+        .layer(Answers::default());
+    let call = move || poll_once(limiter.call(false)).is_ready();
+    assert!(catch_unwind(AssertUnwindSafe(call)).is_err());
+}
+
+#[test]
 fn what_a_call_allocates() {
     let runtime = runtime();
     let _entered = runtime.enter();
     let breaker = CircuitBreakerLayer::builder().build().expect("valid");
-    let bulkhead = BulkheadLayer::builder().build().expect("valid");
+    let bulkhead = BulkheadLayer::builder().reject_when_full();
+    let bulkhead = bulkhead.build().expect("valid");
     let retry = RetryLayer::<bool, (), Failed>::builder().build();
     let limiter = TimeLimiterLayer::builder().build();
     let mut breaker = breaker.layer(Answers::default());
