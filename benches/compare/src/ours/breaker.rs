@@ -3,7 +3,7 @@ use backstop::policy::errors::WrapErrorsLayer;
 use backstop::{CircuitBreaker, CircuitBreakerConfig, CircuitBreakerLayer};
 use tower::Layer;
 
-use super::{CLONED, TIME, TOWER, TOWER_TIME};
+use super::{CLONED, STATIC, STATIC_TOWER, TIME, TOWER, TOWER_TIME, fixed};
 use crate::call::{Ask, Backend, Peer, Seen, Tower, at_once, backend};
 use crate::settings::{CALLS, MINIMUM, OPEN_WAIT, RATE};
 use crate::suite::{Row, Suite, Window};
@@ -30,11 +30,6 @@ fn breaker(config: CircuitBreakerConfig) -> CircuitBreaker {
     CircuitBreaker::new("compare", config).expect("a valid configuration")
 }
 
-/// Leaked where a service has a `static`: a benchmark makes a new one for each scenario.
-fn fixed(config: CircuitBreakerConfig) -> CircuitBreaker {
-    CircuitBreaker::from(&*Box::leak(Box::new(breaker(config))))
-}
-
 fn tower(breaker: CircuitBreaker) -> impl Peer {
     Tower(CircuitBreakerLayer::new(breaker).layer(WrapErrorsLayer::new().layer(Backend)))
 }
@@ -45,17 +40,17 @@ pub(super) fn rows(suite: &mut Suite<'_>) {
     let counted = |name| Row::new(name, Window::Calls);
     let timed = |name| Row::new(name, Window::Span);
 
-    suite.row(counted("backstop-static"), || Handle(fixed(config(count))));
+    suite.row(counted(STATIC), || Handle(fixed(breaker(config(count)))));
     suite.row(counted("backstop-static-no-totals"), || {
-        Handle(fixed(config(count).totals(false)))
+        Handle(fixed(breaker(config(count).totals(false))))
     });
     suite.row(counted(CLONED), || Handle(breaker(config(count))));
-    suite.row(counted("backstop-static-tower"), || {
-        tower(fixed(config(count)))
+    suite.row(counted(STATIC_TOWER), || {
+        tower(fixed(breaker(config(count))))
     });
     suite.row(counted(TOWER), || tower(breaker(config(count))));
     suite.row(timed("backstop-static-time"), || {
-        Handle(fixed(config(time)))
+        Handle(fixed(breaker(config(time))))
     });
     suite.row(timed(TIME), || Handle(breaker(config(time))));
     suite.row(timed(TOWER_TIME), || tower(breaker(config(time))));

@@ -1,12 +1,16 @@
 //! backstop's rows: by a handle of each kind, and through tower.
 
 mod breaker;
+mod timeout;
 
 use backstop::Error;
 
 use crate::call::{Fault, Seen};
 use crate::scenario::Family;
 use crate::suite::Suite;
+
+pub(crate) const STATIC: &str = "backstop-static";
+pub(crate) const STATIC_TOWER: &str = "backstop-static-tower";
 
 /// Rows that a peer's row is set against: all share an `Arc`, as the peers do.
 pub(crate) const CLONED: &str = "backstop-cloned";
@@ -25,9 +29,15 @@ impl From<Error<Fault>> for Seen {
     }
 }
 
+/// Leaked where a service has a `static`: a benchmark makes a new one for each scenario.
+fn fixed<H: From<&'static H> + 'static>(handle: H) -> H {
+    H::from(&*Box::leak(Box::new(handle)))
+}
+
 pub(crate) fn rows(suite: &mut Suite<'_>) {
     match suite.scenario.family {
         Family::Breaker => breaker::rows(suite),
-        Family::Bulkhead | Family::Timeout | Family::Retry | Family::Stack => {}
+        Family::Timeout => timeout::rows(suite),
+        Family::Bulkhead | Family::Retry | Family::Stack => {}
     }
 }
