@@ -30,25 +30,29 @@ fn breaker(config: CircuitBreakerConfig) -> CircuitBreaker {
     CircuitBreaker::new("compare", config).expect("a valid configuration")
 }
 
+/// With a count window.
+pub(super) fn counting() -> CircuitBreaker {
+    breaker(config(Kept::count(CALLS as u32)))
+}
+
 fn tower(breaker: CircuitBreaker) -> impl Peer {
     Tower(CircuitBreakerLayer::new(breaker).layer(WrapErrorsLayer::new().layer(Backend)))
 }
 
 pub(super) fn rows(suite: &mut Suite<'_>) {
-    let count = Kept::count(CALLS as u32);
     let time = Kept::time(suite.plan.window, 10);
     let counted = |name| Row::new(name, Window::Calls);
     let timed = |name| Row::new(name, Window::Span);
 
-    suite.row(counted(STATIC), || Handle(fixed(breaker(config(count)))));
+    suite.row(counted(STATIC), || Handle(fixed(counting())));
     suite.row(counted("backstop-static-no-totals"), || {
-        Handle(fixed(breaker(config(count).totals(false))))
+        Handle(fixed(breaker(
+            config(Kept::count(CALLS as u32)).totals(false),
+        )))
     });
-    suite.row(counted(CLONED), || Handle(breaker(config(count))));
-    suite.row(counted(STATIC_TOWER), || {
-        tower(fixed(breaker(config(count))))
-    });
-    suite.row(counted(TOWER), || tower(breaker(config(count))));
+    suite.row(counted(CLONED), || Handle(counting()));
+    suite.row(counted(STATIC_TOWER), || tower(fixed(counting())));
+    suite.row(counted(TOWER), || tower(counting()));
     suite.row(timed("backstop-static-time"), || {
         Handle(fixed(breaker(config(time))))
     });

@@ -1,6 +1,9 @@
 //! backstop's rows: by a handle of each kind, and through tower.
 
 mod breaker;
+mod bulkhead;
+mod retry;
+mod stack;
 mod timeout;
 
 use backstop::Error;
@@ -37,7 +40,9 @@ fn fixed<H: From<&'static H> + 'static>(handle: H) -> H {
 pub(crate) fn rows(suite: &mut Suite<'_>) {
     match suite.scenario.family {
         Family::Breaker => breaker::rows(suite),
+        Family::Bulkhead => bulkhead::rows(suite),
         Family::Timeout => timeout::rows(suite),
-        Family::Bulkhead | Family::Retry | Family::Stack => {}
+        Family::Retry => retry::rows(suite),
+        Family::Stack => stack::rows(suite),
     }
 }

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use backstop::Timeout;
 use backstop::policy::errors::WrapErrorsLayer;
 use backstop::policy::timeout::TimeoutLayer;
@@ -17,8 +19,8 @@ impl Peer for Handle {
     }
 }
 
-fn timeout() -> Timeout {
-    Timeout::new("compare", ATTEMPT_LIMIT).expect("a valid configuration")
+pub(super) fn timeout(limit: Duration) -> Timeout {
+    Timeout::new("compare", limit).expect("a valid configuration")
 }
 
 fn tower(timeout: Timeout) -> impl Peer {
@@ -27,8 +29,8 @@ fn tower(timeout: Timeout) -> impl Peer {
 
 pub(super) fn rows(suite: &mut Suite<'_>) {
     let row = |name| Row::new(name, Window::None);
-    suite.row(row(STATIC), || Handle(fixed(timeout())));
-    suite.row(row(CLONED), || Handle(timeout()));
-    suite.row(row(STATIC_TOWER), || tower(fixed(timeout())));
-    suite.row(row(TOWER), || tower(timeout()));
+    suite.row(row(STATIC), || Handle(fixed(timeout(ATTEMPT_LIMIT))));
+    suite.row(row(CLONED), || Handle(timeout(ATTEMPT_LIMIT)));
+    suite.row(row(STATIC_TOWER), || tower(fixed(timeout(ATTEMPT_LIMIT))));
+    suite.row(row(TOWER), || tower(timeout(ATTEMPT_LIMIT)));
 }
