@@ -38,7 +38,8 @@ pub(crate) trait Peer: Clone + Send + 'static {
     }
 }
 
-/// The outcome of a future that must be ready at its first poll.
+/// The outcome of a future that must be ready at its first poll. Inlined: a call would move the future, and some are big.
+#[inline(always)]
 pub(crate) fn at_once<T, E: Into<Seen>>(future: impl Future<Output = Result<T, E>>) -> Seen {
     seen(expect_ready(
         pin!(future).poll(&mut Context::from_waker(Waker::noop())),
