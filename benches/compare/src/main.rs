@@ -5,8 +5,8 @@
 //! The work is a call that is ready at its first poll, so what is measured is the policy. All get the values of
 //! `settings.rs`, or the nearest they offer. Each sample is measured only after a call showed that the policy is in the
 //! state that is meant (a breaker closed or open, a bulkhead full, a retry that retries), and the same is asserted again
-//! afterwards. A peer is used as its documentation shows. What is said here of peers other than breakers is held by
-//! `tests/peers/` (`cargo test --features claims --test peers`).
+//! afterwards. A peer is used as its documentation shows. What is said here of peers is held by `tests/peers/` where a
+//! test can show it: `cargo test --features claims --test peers`.
 //!
 //! # Breakers
 //!
@@ -63,8 +63,9 @@
 //! bare is the backend as a plain tower service, fetch_add one relaxed `fetch_add` (F): not policies. Rows of tower
 //! layers (tower, tower-resilience, seatbelt-tower) go through a `Service` that is polled ready before each call, the
 //! others are called natively. Every clone of a peer shares an `Arc`, where it shares anything; each ratio is to the row
-//! of ours that does too. Ours counts totals in every row but the one that says so; of the breakers, circuitbreaker-rs
-//! counts successes and failures, and seatbelt rejections; of the other peers none counts.
+//! of ours that does too. Ours counts totals in every row but the one that says so (a timeout, the calls that were
+//! pending); of the breakers, circuitbreaker-rs counts successes and failures, and seatbelt rejections; of the other peers
+//! none counts.
 //!
 //! Two threads: one calls without a pause, the other's calls are timed. The lock of tower-resilience's breaker is async,
 //! so its calls can be pending: it and its stack are measured between two tasks of tokio's runtime, as in a service, the

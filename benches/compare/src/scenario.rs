@@ -153,10 +153,16 @@ pub(crate) static ALL: [Scenario; 14] = [
 ];
 
 impl Scenario {
-    /// The scenario of its family that the others are variations of.
+    /// The scenario of its family that the others are variations of; its name is the family's.
     pub(crate) fn plain(&self) -> &'static Self {
         ALL.iter()
             .find(|other| other.family == self.family && other.load == Healthy)
             .expect("each family has a healthy scenario")
+    }
+
+    /// Whether a filter by the name of another family would run the row too.
+    pub(crate) fn confuses(&self, row: &str) -> bool {
+        ALL.iter()
+            .any(|other| other.family != self.family && row.contains(other.plain().name))
     }
 }

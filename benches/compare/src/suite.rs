@@ -106,6 +106,7 @@ impl<'a> Suite<'a> {
 
     /// Measures what `make` builds.
     pub(crate) fn row<P: Peer>(&mut self, row: Row, make: impl Fn() -> P) {
+        assert!(!self.scenario.confuses(row.name), "{}", row.name);
         let (load, plan, runtime, mut mix) = (
             self.scenario.load,
             self.plan,

@@ -2,6 +2,7 @@
 //!
 //! A peer that mends its ways fails the test: then the sentence goes, and the peer gets the rows it was left out of.
 
+mod breakers;
 mod seatbelt;
 mod tower_layers;
 mod tower_resilience;
