@@ -10,7 +10,7 @@ use backstop::kernel::clock::Clock;
 use backstop::kernel::outcome::AnyError;
 use backstop::kernel::rejection::Error as CallError;
 use backstop::policy::circuit_breaker::Window;
-use backstop::{CircuitBreaker, CircuitBreakerConfig};
+use backstop::{CircuitBreaker, CircuitBreakerConfig, Timeout};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use std::future::{Future, ready};
 use std::hint::black_box;
@@ -70,6 +70,14 @@ impl Call for Cloned {
                 .call_with(AnyError, || ready(black_box(reply)))
                 .await
         })
+    }
+}
+
+/// A timeout's async call on a borrowed handle: it is ready at its first poll.
+struct Timed(Timeout);
+impl Call for Timed {
+    fn call(&self, reply: Reply) -> bool {
+        succeeds(self.0.call(|| ready(black_box(reply))))
     }
 }
 
@@ -198,6 +206,11 @@ fn cases() -> Vec<Case> {
                 breaker: open(false),
                 with_cause: false,
             })
+        }),
+        case("timeout", || {
+            Healthy(Timed(
+                Timeout::new("bench", Duration::from_secs(1)).expect("above zero"),
+            ))
         }),
         case("breaker_open_rejection_cause", || {
             Healthy(Rejected {

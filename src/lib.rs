@@ -5,7 +5,7 @@
 //!
 //! | wing | holds |
 //! |---|---|
-//! | [`policy`] | what wraps a call: the [circuit breaker](policy::circuit_breaker), layers that [fit errors](policy::errors) |
+//! | [`policy`] | what wraps a call: the [circuit breaker](policy::circuit_breaker), the [bulkhead](policy::bulkhead), layers that [fit errors](policy::errors) |
 //! | [`chaos`] | faults put around a call on purpose |
 //! | [`observe`] | metrics on request |
 //! | [`kernel`] | what they stand on: time, outcomes, rejections, windows, events |
@@ -61,9 +61,14 @@ pub mod kernel;
 pub mod observe;
 pub mod policy;
 
+pub use kernel::budget::RetryBudget;
 pub use kernel::config::ConfigError;
 pub use kernel::rejection::{Error, Rejection};
+pub use policy::bulkhead::{Bulkhead, BulkheadConfig, BulkheadLayer};
 pub use policy::circuit_breaker::{CircuitBreaker, CircuitBreakerConfig, CircuitBreakerLayer};
+pub use policy::pipeline::{Pipeline, PipelineConfig};
+pub use policy::retry::{Retry, RetryConfig, RetryLayer};
+pub use policy::timeout::{Timeout, TimeoutConfig, TimeoutLayer};
 
 /// The README's examples compile and run.
 #[cfg(doctest)]

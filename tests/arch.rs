@@ -20,6 +20,15 @@ const PAVED_PATH: &[&str] = &[
     "policy::circuit_breaker::CircuitBreaker",
     "policy::circuit_breaker::CircuitBreakerConfig",
     "policy::circuit_breaker::CircuitBreakerLayer",
+    "policy::pipeline::Pipeline",
+    "policy::pipeline::PipelineConfig",
+    "policy::retry::Retry",
+    "policy::retry::RetryConfig",
+    "policy::retry::RetryLayer",
+    "kernel::budget::RetryBudget",
+    "policy::timeout::Timeout",
+    "policy::timeout::TimeoutConfig",
+    "policy::timeout::TimeoutLayer",
 ];
 
 // --- The house as it stands ---

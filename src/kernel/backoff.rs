@@ -5,6 +5,9 @@ use crate::kernel::ratio::Ratio;
 use crate::kernel::rng::Rolls;
 use std::time::Duration;
 
+#[cfg(feature = "serde")]
+mod text;
+
 /// How long to wait before try `n`, counted from 1. A small `Copy` value.
 ///
 /// Jitter is applied first and the cap last, so no wait is ever above the cap (and jitter works on
@@ -133,6 +136,11 @@ impl Backoff {
 
     pub(crate) const fn base(&self) -> Duration {
         self.base
+    }
+
+    /// Whether a wait draws a roll.
+    pub(crate) const fn is_jittered(&self) -> bool {
+        !matches!(self.jitter, Jitter::None)
     }
 
     pub(crate) const fn longest(&self) -> Duration {

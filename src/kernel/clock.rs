@@ -24,6 +24,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime};
 
+mod park;
+
+pub(crate) use park::unparker;
+
 /// A source of time. Cloning it is cheap.
 #[derive(Clone)]
 pub struct Clock(Kind);
@@ -119,6 +123,33 @@ impl Clock {
         limit >= self.grain().saturating_mul(20)
     }
 
+    /// The time `limit` from now. Read off the coarse clock where that is good enough, and one grain
+    /// later then, so that it is never early.
+    pub(crate) fn deadline(&self, limit: Duration) -> Instant {
+        let (start, lag) = self.start_of(limit);
+        start + lag + limit
+    }
+
+    /// The same, and a sleep until then for one reading of the clock less than
+    /// [`sleep_until`](Self::sleep_until) takes.
+    pub(crate) fn alarm(&self, limit: Duration) -> Result<(Instant, Sleep), NoRuntime> {
+        let (start, lag) = self.start_of(limit);
+        let deadline = start + lag + limit;
+        Ok((
+            deadline,
+            self.sleep(deadline, || limit.saturating_add(lag))?,
+        ))
+    }
+
+    /// A start from which `limit` is to be measured, and how far it may lag.
+    fn start_of(&self, limit: Duration) -> (Instant, Duration) {
+        if self.is_coarse_enough_for(limit) {
+            (self.coarse(), self.grain())
+        } else {
+            (self.now(), Duration::ZERO)
+        }
+    }
+
     /// The time of day, for what is shown or stored. It may jump.
     #[expect(
         clippy::disallowed_methods,
@@ -139,9 +170,18 @@ impl Clock {
     ///
     /// Dropping the future leaves nothing behind.
     pub fn sleep_until(&self, deadline: Instant) -> Result<Sleep, NoRuntime> {
+        self.sleep(deadline, || deadline.saturating_duration_since(self.now()))
+    }
+
+    /// `left` is what is left until `deadline`, for clocks whose timers want to know.
+    fn sleep(
+        &self,
+        deadline: Instant,
+        left: impl FnOnce() -> Duration,
+    ) -> Result<Sleep, NoRuntime> {
         let inner = match &self.0 {
             Kind::System | Kind::Tokio => SleepKind::Tokio {
-                sleep: tokio_sleep(deadline.saturating_duration_since(self.now()))?,
+                sleep: tokio_sleep(left())?,
             },
             Kind::Manual(manual) => SleepKind::Manual {
                 sleeper: Sleeper {
@@ -166,15 +206,11 @@ impl Clock {
             if left.is_zero() {
                 return;
             }
-            let longest = match self.0 {
-                Kind::Tokio => Duration::from_millis(1),
-                _ => Duration::MAX,
-            };
             #[expect(
                 clippy::disallowed_methods,
                 reason = "this is where the library sleeps"
             )]
-            std::thread::sleep(left.min(longest));
+            std::thread::sleep(self.longest_park(left));
         }
     }
 }

@@ -16,6 +16,8 @@ use std::fmt;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
+    /// The part of a larger configuration that the field is in.
+    part: Option<&'static str>,
     field: &'static str,
     value: String,
     allowed: String,
@@ -25,10 +27,22 @@ impl ConfigError {
     /// Refuses `value` in `field`; `allowed` completes the sentence "it must be ...".
     pub fn new(field: &'static str, value: impl fmt::Display, allowed: impl Into<String>) -> Self {
         Self {
+            part: None,
             field,
             value: value.to_string(),
             allowed: allowed.into(),
         }
+    }
+
+    /// The same error of the part of that name of a larger configuration.
+    pub(crate) fn within(self, part: &'static str) -> Self {
+        let part = Some(part);
+        Self { part, ..self }
+    }
+
+    /// The part of a larger configuration that the field is in, such as a policy of a pipeline.
+    pub fn part(&self) -> Option<&'static str> {
+        self.part
     }
 
     /// The field, as it is spelled in code and in configuration text.
@@ -50,10 +64,14 @@ impl ConfigError {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
+            part,
             field,
             value,
             allowed,
         } = self;
+        if let Some(part) = part {
+            write!(f, "{part}.")?;
+        }
         write!(f, "{field}: {value} is not allowed; it must be {allowed}")
     }
 }
@@ -76,13 +94,16 @@ pub(crate) mod duration_text {
 
     impl<'de> Deserialize<'de> for Text {
         fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-            let text = String::deserialize(from)?;
-            humantime::parse_duration(&text).map(Self).map_err(|error| {
-                D::Error::custom(format_args!(
-                    "{text:?} is not a duration such as \"30s\" or \"250ms\": {error}"
-                ))
-            })
+            parse(&String::deserialize(from)?)
+                .map(Self)
+                .map_err(D::Error::custom)
         }
+    }
+
+    fn parse(text: &str) -> Result<Duration, String> {
+        humantime::parse_duration(text).map_err(|error| {
+            format!("{text:?} is not a duration such as \"30s\" or \"250ms\": {error}")
+        })
     }
 
     pub(crate) fn serialize<S: Serializer>(value: &Duration, to: S) -> Result<S::Ok, S::Error> {
@@ -91,6 +112,33 @@ pub(crate) mod duration_text {
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
         Text::deserialize(from).map(|text| text.0)
+    }
+
+    /// The same for a duration that may be `"off"`.
+    pub(crate) mod or_off {
+        use super::{
+            Deserialize, Deserializer, Duration, Error, Serialize, Serializer, Text, parse,
+        };
+
+        #[expect(clippy::ref_option, reason = "the signature that serde's `with` calls")]
+        pub(crate) fn serialize<S: Serializer>(
+            value: &Option<Duration>,
+            to: S,
+        ) -> Result<S::Ok, S::Error> {
+            match value {
+                Some(duration) => Text(*duration).serialize(to),
+                None => "off".serialize(to),
+            }
+        }
+
+        pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+            from: D,
+        ) -> Result<Option<Duration>, D::Error> {
+            match &*String::deserialize(from)? {
+                "off" => Ok(None),
+                text => parse(text).map(Some).map_err(D::Error::custom),
+            }
+        }
     }
 
     /// The same for a duration that may be absent.
@@ -109,6 +157,55 @@ pub(crate) mod duration_text {
             from: D,
         ) -> Result<Option<Duration>, D::Error> {
             Ok(Option::<Text>::deserialize(from)?.map(|text| text.0))
+        }
+    }
+}
+
+/// A part of a configuration that may be `"off"`.
+#[cfg(feature = "serde")]
+pub(crate) mod part_text {
+    use serde::de::value::MapAccessDeserializer;
+    use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
+    use serde::{Serialize, Serializer};
+    use std::fmt;
+    use std::marker::PhantomData;
+
+    #[expect(clippy::ref_option, reason = "the signature that serde's `with` calls")]
+    pub(crate) fn serialize<T: Serialize, S: Serializer>(
+        part: &Option<T>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        match part {
+            Some(part) => part.serialize(to),
+            None => "off".serialize(to),
+        }
+    }
+
+    pub(crate) fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<T>, D::Error> {
+        from.deserialize_any(PartOrOff(PhantomData))
+    }
+
+    struct PartOrOff<T>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for PartOrOff<T> {
+        type Value = Option<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a table of settings, or \"off\"")
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<Option<T>, E> {
+            match text {
+                "off" => Ok(None),
+                _ => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
+            }
+        }
+
+        // Not through an untagged enum, which would lose where in the text an error is.
+        fn visit_map<A: MapAccess<'de>>(self, settings: A) -> Result<Option<T>, A::Error> {
+            T::deserialize(MapAccessDeserializer::new(settings)).map(Some)
         }
     }
 }

@@ -118,6 +118,12 @@ impl<E: Clone> Events<E> {
         Subscriber { queue }
     }
 
+    /// Whether anybody subscribes: one relaxed load.
+    #[inline]
+    pub(crate) fn is_heard(&self) -> bool {
+        self.listeners.load(Ordering::Relaxed) != 0
+    }
+
     /// Puts events into all queues. The source calls this while it holds the lock that orders its
     /// events, and lets go of `Aftermath` when it has let go of the lock.
     pub(crate) fn enqueue(&self, events: &[E]) -> Aftermath<E> {

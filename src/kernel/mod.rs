@@ -7,15 +7,19 @@
 //! | [`rejection`] | one error for a whole stack of policies |
 //! | [`ratio`], [`config`] | quantities that cannot hold bad values, and the error for bad ones |
 //! | [`backoff`], [`rng`] | growing waits, and the randomness that spreads them |
+//! | [`budget`] | how much of the load on a target may be retries and hedges |
 //! | [`event`] | typed events with bounded subscribers |
 //! | [`name`], [`managed`], [`keyed`] | how policies are named, administered, and held per key |
+//! | [`priority`] | how much a call matters |
 //! | [`histogram`] | latencies recorded with one relaxed add |
 //! | [`window`] | what a window of outcomes counts |
 //!
-//! Rooms import along `config, instant, name, shared, sync < clock, ratio, rejection, rng,
-//! stripe < backoff, histogram, outcome, outlet < event, window < managed < keyed`.
+//! Rooms import along `config, instant, name, priority, shared, sync < clock, ratio, rejection,
+//! rng, stripe, told < backoff, histogram, outcome, outlet < event, window < budget, managed <
+//! keyed`.
 
 pub mod backoff;
+pub mod budget;
 pub mod clock;
 pub mod config;
 pub mod event;
@@ -26,10 +30,12 @@ pub mod managed;
 pub mod name;
 pub mod outcome;
 pub(crate) mod outlet;
+pub mod priority;
 pub mod ratio;
 pub mod rejection;
 pub mod rng;
 pub(crate) mod shared;
 pub(crate) mod stripe;
 pub(crate) mod sync;
+pub(crate) mod told;
 pub mod window;

@@ -13,11 +13,13 @@ pub struct Name(Repr);
 #[derive(Clone)]
 enum Repr {
     Static(&'static str),
-    Shared(Arc<str>),
+    /// Behind one thin pointer, which leaves room for "not static": a name is two words.
+    Shared(Arc<Arc<str>>),
 }
 
 impl Name {
     /// The text of the name.
+    #[inline]
     pub fn as_str(&self) -> &str {
         match &self.0 {
             Repr::Static(text) => text,
@@ -34,13 +36,13 @@ impl From<&'static str> for Name {
 
 impl From<String> for Name {
     fn from(text: String) -> Self {
-        Self(Repr::Shared(text.into()))
+        Self(Repr::Shared(Arc::new(text.into())))
     }
 }
 
 impl From<Arc<str>> for Name {
     fn from(text: Arc<str>) -> Self {
-        Self(Repr::Shared(text))
+        Self(Repr::Shared(Arc::new(text)))
     }
 }
 
@@ -67,6 +69,11 @@ impl Eq for Name {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_is_two_words() {
+        assert_eq!(size_of::<Name>(), 16);
+    }
 
     #[test]
     fn names_compare_by_text() {

@@ -150,6 +150,7 @@ where
 /// | inner rejection | counts as |
 /// |---|---|
 /// | `Open`, `ForcedOpen`, `ProbesFull`, `Full`, `Shed`, `RateLimited`, `Restarting` | ignored: the callee was not asked |
+/// | `NoRuntime` | ignored: it is the caller that is set up wrong |
 /// | `TimedOut` | a failure: the callee was asked and did not answer in time |
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DefaultClassifier;

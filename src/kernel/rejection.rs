@@ -4,12 +4,17 @@
 //! the error of the stack is the error of the service, as long as it is `From<Rejection>`:
 //! `Box<dyn Error + Send + Sync>`, [`Error<E>`], `anyhow::Error` (feature `anyhow`), or your own.
 
+use crate::kernel::instant::saturating_nanos;
 use crate::kernel::name::Name;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-type Cause = Arc<dyn std::error::Error + Send + Sync>;
+/// What a classifier hands over as the reason of a failure.
+pub(crate) type Cause = Arc<dyn std::error::Error + Send + Sync>;
+
+/// A cause as rejections keep it: one thin pointer to the one that the classifier handed over.
+pub(crate) type SharedCause = Arc<Cause>;
 
 /// What happened to a call that a policy refused. Kinds tell what happened, not which policy spoke.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -31,6 +36,9 @@ pub enum RejectionKind {
     Restarting,
     /// It ran, and did not finish in time.
     TimedOut,
+    /// The policy needs a timer, and there is no tokio runtime with timers here. Nothing is wrong
+    /// with the callee.
+    NoRuntime,
 }
 
 impl RejectionKind {
@@ -45,6 +53,7 @@ impl RejectionKind {
             Self::RateLimited => "rate_limited",
             Self::Restarting => "restarting",
             Self::TimedOut => "timed_out",
+            Self::NoRuntime => "no_runtime",
         }
     }
 }
@@ -117,13 +126,101 @@ pub enum Facts {
 /// ```
 #[derive(Clone)]
 pub struct Rejection {
+    what: What,
     policy: &'static str,
     name: Name,
+    /// The numbers of the facts, as [`FactsKind`] says.
+    numbers: u64,
+    /// In nanoseconds; [`NEVER`] for none, [`LONGEST`] for the longest there is.
+    retry_after: u64,
+    // A second pointer, so that the first one is thin.
+    cause: Option<SharedCause>,
+}
+
+/// A whole word, and its tag at the front: there the compiler puts the "none of these" of the
+/// enums around a rejection, and a result is moved in whole words.
+#[derive(Clone, Copy)]
+#[repr(C, align(8))]
+struct What {
+    facts: FactsKind,
     kind: RejectionKind,
     executed: Executed,
-    facts: Facts,
-    retry_after: Option<Duration>,
-    cause: Option<Cause>,
+}
+
+/// No time at which coming back makes sense.
+pub(crate) const NEVER: u64 = u64::MAX;
+
+/// A wait that does not fit into a word of nanoseconds.
+pub(crate) const LONGEST: u64 = NEVER - 1;
+
+/// Which of the [`Facts`] a word of numbers tells.
+///
+/// A rejection is a cache line, because every guarded call's result has room for one: what is
+/// moved and stored with it is most of what a call costs.
+#[derive(Clone, Copy)]
+#[repr(u32)]
+pub(crate) enum FactsKind {
+    None,
+    /// Two numbers, the bad ones in the low half; so are the next two.
+    FailureRate,
+    SlowRate,
+    Probes,
+    /// One number.
+    Consecutive,
+    /// One number.
+    Limit,
+    /// In nanoseconds.
+    Time,
+}
+
+/// Two numbers in one word.
+pub(crate) const fn pair(bad: u32, recorded: u32) -> u64 {
+    bad as u64 | (recorded as u64) << 32
+}
+
+impl Facts {
+    const fn pack(self) -> (FactsKind, u64) {
+        match self {
+            Self::None => (FactsKind::None, 0),
+            Self::FailureRate { failed, recorded } => {
+                (FactsKind::FailureRate, pair(failed, recorded))
+            }
+            Self::SlowRate { slow, recorded } => (FactsKind::SlowRate, pair(slow, recorded)),
+            Self::Probes { bad, recorded } => (FactsKind::Probes, pair(bad, recorded)),
+            Self::Consecutive { failures } => (FactsKind::Consecutive, failures as u64),
+            Self::Limit { limit } => (FactsKind::Limit, limit),
+            Self::Time { limit } => (FactsKind::Time, saturating_nanos(limit)),
+        }
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "the halves of the word")]
+    const fn unpack(kind: FactsKind, numbers: u64) -> Self {
+        let (bad, recorded) = (numbers as u32, (numbers >> 32) as u32);
+        match kind {
+            FactsKind::None => Self::None,
+            FactsKind::FailureRate => Self::FailureRate {
+                failed: bad,
+                recorded,
+            },
+            FactsKind::SlowRate => Self::SlowRate {
+                slow: bad,
+                recorded,
+            },
+            FactsKind::Probes => Self::Probes { bad, recorded },
+            FactsKind::Consecutive => Self::Consecutive { failures: bad },
+            FactsKind::Limit => Self::Limit { limit: numbers },
+            FactsKind::Time => Self::Time {
+                limit: match numbers {
+                    u64::MAX => Duration::MAX,
+                    nanos => Duration::from_nanos(nanos),
+                },
+            },
+        }
+    }
+}
+
+fn nanos_or_never(wait: Option<Duration>) -> u64 {
+    wait.map_or(NEVER, |wait| saturating_nanos(wait).min(LONGEST))
 }
 
 impl Rejection {
@@ -131,21 +228,25 @@ impl Rejection {
     /// is no hint and no cause.
     pub const fn new(policy: &'static str, name: Name, kind: RejectionKind) -> Self {
         Self {
+            what: What {
+                facts: FactsKind::None,
+                kind,
+                executed: match kind {
+                    RejectionKind::TimedOut => Executed::Unknown,
+                    _ => Executed::No,
+                },
+            },
             policy,
             name,
-            kind,
-            executed: match kind {
-                RejectionKind::TimedOut => Executed::Unknown,
-                _ => Executed::No,
-            },
-            facts: Facts::None,
-            retry_after: None,
+            numbers: 0,
+            retry_after: NEVER,
             cause: None,
         }
     }
 
-    /// All at once: each `with_` moves the whole value.
+    /// All at once, of a call that was not executed: each `with_` moves the whole value.
     #[inline]
+    #[allow(dead_code, reason = "for policies that keep their facts unpacked")]
     pub(crate) fn assemble(
         policy: &'static str,
         name: Name,
@@ -154,39 +255,58 @@ impl Rejection {
         retry_after: Option<Duration>,
         cause: Option<Cause>,
     ) -> Self {
+        let (wait, cause) = (nanos_or_never(retry_after), cause.map(Arc::new));
+        Self::assemble_packed(policy, name, kind, facts.pack(), wait, cause)
+    }
+
+    /// The same of what is at hand in the form in which it is kept.
+    #[inline]
+    pub(crate) fn assemble_packed(
+        policy: &'static str,
+        name: Name,
+        kind: RejectionKind,
+        (facts, numbers): (FactsKind, u64),
+        retry_after: u64,
+        cause: Option<SharedCause>,
+    ) -> Self {
         let executed = Executed::No;
         Self {
+            what: What {
+                facts,
+                kind,
+                executed,
+            },
             policy,
             name,
-            kind,
-            executed,
-            facts,
+            numbers,
             retry_after,
             cause,
         }
     }
 
-    /// Adds the numbers behind it.
+    /// Adds the numbers behind it. A time limit above 584 years reads as
+    /// [`Duration::MAX`].
     pub fn with_facts(mut self, facts: Facts) -> Self {
-        self.facts = facts;
+        (self.what.facts, self.numbers) = facts.pack();
         self
     }
 
-    /// Adds when coming back makes sense.
+    /// Adds when coming back makes sense. A wait above 584 years reads as
+    /// [`Duration::MAX`], so that nobody is told to come back early.
     pub fn with_retry_after(mut self, retry_after: Option<Duration>) -> Self {
-        self.retry_after = retry_after;
+        self.retry_after = nanos_or_never(retry_after);
         self
     }
 
-    /// Adds the error that led to it.
+    /// Adds the error that led to it, which costs an allocation.
     pub fn with_cause(mut self, cause: Option<Cause>) -> Self {
-        self.cause = cause;
+        self.cause = cause.map(Arc::new);
         self
     }
 
     /// Says that the call may have had an effect.
     pub fn with_executed(mut self, executed: Executed) -> Self {
-        self.executed = executed;
+        self.what.executed = executed;
         self
     }
 
@@ -202,33 +322,37 @@ impl Rejection {
 
     /// What happened.
     pub const fn kind(&self) -> RejectionKind {
-        self.kind
+        self.what.kind
     }
 
     /// Whether the call may have had an effect.
     pub const fn executed(&self) -> Executed {
-        self.executed
+        self.what.executed
     }
 
     /// The numbers behind it.
     pub const fn facts(&self) -> Facts {
-        self.facts
+        Facts::unpack(self.what.facts, self.numbers)
     }
 
     /// How long to wait before coming back makes sense; never too short.
     pub const fn retry_after(&self) -> Option<Duration> {
-        self.retry_after
+        match self.retry_after {
+            NEVER => None,
+            LONGEST => Some(Duration::MAX),
+            nanos => Some(Duration::from_nanos(nanos)),
+        }
     }
 
     /// The error that led to it, where a classifier handed one over.
     pub fn cause(&self) -> Option<&Cause> {
-        self.cause.as_ref()
+        self.cause.as_deref()
     }
 }
 
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = match self.kind {
+        let what = match self.what.kind {
             RejectionKind::Open => "is open",
             RejectionKind::ForcedOpen => "is forced open",
             RejectionKind::ProbesFull => "is half-open and has all its probes",
@@ -237,9 +361,10 @@ impl fmt::Display for Rejection {
             RejectionKind::RateLimited => "is over its rate",
             RejectionKind::Restarting => "is restarting",
             RejectionKind::TimedOut => "timed out",
+            RejectionKind::NoRuntime => "has no tokio runtime with timers",
         };
         write!(f, "{} `{}` {what}", self.policy, self.name)?;
-        match self.facts {
+        match self.facts() {
             Facts::None => {}
             Facts::FailureRate { failed, recorded } => {
                 write!(f, ": {failed} of {recorded} calls failed")?;
@@ -255,22 +380,26 @@ impl fmt::Display for Rejection {
             Facts::Limit { limit } => write!(f, ": the limit is {limit}")?,
             Facts::Time { limit } => write!(f, ": the limit is {limit:?}")?,
         }
-        match self.retry_after {
+        match self.retry_after() {
             Some(after) => write!(f, "; retry after {after:.1?}"),
             None => Ok(()),
         }
     }
 }
 
+#[expect(
+    clippy::missing_fields_in_debug,
+    reason = "the numbers are shown as facts"
+)]
 impl fmt::Debug for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Rejection")
             .field("policy", &self.policy)
             .field("name", &self.name)
-            .field("kind", &self.kind)
-            .field("executed", &self.executed)
-            .field("facts", &self.facts)
-            .field("retry_after", &self.retry_after)
+            .field("kind", &self.what.kind)
+            .field("executed", &self.what.executed)
+            .field("facts", &self.facts())
+            .field("retry_after", &self.retry_after())
             .field("cause", &self.cause)
             .finish()
     }
@@ -278,7 +407,7 @@ impl fmt::Debug for Rejection {
 
 impl std::error::Error for Rejection {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.cause.as_deref().map(|cause| cause as _)
+        self.cause().map(|cause| &**cause as _)
     }
 }
 
@@ -367,6 +496,7 @@ impl PolicyError for anyhow::Error {
 mod tests {
     use super::*;
     use std::error::Error as _;
+    use std::task::Poll;
 
     fn rejection() -> Rejection {
         Rejection::new("circuit_breaker", Name::from("db"), RejectionKind::Open)
@@ -421,7 +551,52 @@ mod tests {
     }
 
     #[test]
-    fn a_rejection_is_small() {
-        assert!(size_of::<Rejection>() <= 112, "{}", size_of::<Rejection>());
+    fn facts_and_waits_come_back_as_they_were_given() {
+        let all = [
+            Facts::None,
+            Facts::FailureRate {
+                failed: 1,
+                recorded: u32::MAX,
+            },
+            Facts::SlowRate {
+                slow: u32::MAX,
+                recorded: 2,
+            },
+            Facts::Consecutive { failures: u32::MAX },
+            Facts::Probes {
+                bad: 3,
+                recorded: 4,
+            },
+            Facts::Limit { limit: u64::MAX },
+            Facts::Time {
+                limit: Duration::from_nanos(u64::MAX - 1),
+            },
+        ];
+        let waits = [0, 1, u64::MAX - 2].map(Duration::from_nanos).map(Some);
+        for facts in all {
+            for wait in waits.into_iter().chain([None]) {
+                let given = rejection().with_facts(facts).with_retry_after(wait);
+                assert_eq!((given.facts(), given.retry_after()), (facts, wait));
+                let (name, kind) = (Name::from("db"), RejectionKind::Open);
+                let given = Rejection::assemble("policy", name, kind, facts, wait, None);
+                assert_eq!((given.facts(), given.retry_after()), (facts, wait));
+            }
+        }
+        // What does not fit is never shorter, and not none.
+        for longest in [Duration::MAX, Duration::from_nanos(u64::MAX)] {
+            let given = rejection().with_retry_after(Some(longest));
+            assert_eq!(given.retry_after(), Some(Duration::MAX));
+            let given = rejection().with_facts(Facts::Time { limit: longest });
+            let limit = Duration::MAX;
+            assert_eq!(given.facts(), Facts::Time { limit });
+        }
+    }
+
+    #[test]
+    fn a_rejection_is_a_cache_line_and_so_is_the_result_of_a_call() {
+        assert_eq!(size_of::<Rejection>(), 64);
+        assert_eq!(size_of::<Error<u64>>(), 64);
+        assert_eq!(size_of::<Poll<Result<u64, Error<u64>>>>(), 64);
+        assert_eq!(size_of::<Poll<Result<[u64; 6], Error<[u64; 6]>>>>(), 64);
     }
 }

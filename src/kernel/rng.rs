@@ -71,8 +71,13 @@ const BELOW_ONE: f64 = 1.0 - f64::EPSILON / 2.0;
 
 /// Roll number `n` of a seed, without any state to share: many threads draw from one counter.
 pub(crate) fn nth_roll(seed: u64, n: u64) -> f64 {
+    nth_rolls(seed, n).roll()
+}
+
+/// The rolls of which roll number `n` of a seed is the first.
+pub(crate) fn nth_rolls(seed: u64, n: u64) -> Rolls {
     // The odd constant is 2^64 / golden ratio: it keeps the seeds of neighbouring rolls far apart.
-    fastrand::Rng::with_seed(seed.wrapping_add(n.wrapping_mul(0x9E37_79B9_7F4A_7C15))).f64()
+    Rolls::seeded(seed.wrapping_add(n.wrapping_mul(0x9E37_79B9_7F4A_7C15)))
 }
 
 #[cfg(test)]

@@ -188,6 +188,11 @@ impl<T> Published<T> {
         self.slot.load().as_deref().map(part)
     }
 
+    /// The value that is there.
+    pub(crate) fn get(&self) -> Option<std::sync::Arc<T>> {
+        self.slot.load_full()
+    }
+
     /// Puts a new value; the old one is returned, so that its drop can wait for an unlock.
     pub(crate) fn replace(&self, value: Option<std::sync::Arc<T>>) -> Option<std::sync::Arc<T>> {
         self.slot.swap(value)
@@ -203,8 +208,11 @@ impl<T> Published<T> {
     }
 
     pub(crate) fn read<R>(&self, part: impl FnOnce(&T) -> R) -> Option<R> {
-        let value = self.slot.lock().clone();
-        value.as_deref().map(part)
+        self.get().as_deref().map(part)
+    }
+
+    pub(crate) fn get(&self) -> Option<std::sync::Arc<T>> {
+        self.slot.lock().clone()
     }
 
     pub(crate) fn replace(&self, value: Option<std::sync::Arc<T>>) -> Option<std::sync::Arc<T>> {

@@ -57,13 +57,17 @@ macro_rules! table {
 }
 
 table! {
-    /// `outcome` is `success`, `failure`, `ignored`, `dropped` or `late`. There is no `success`
-    /// while successes are not counted (a circuit breaker with `totals(false)` and no time window).
+    /// `outcome` is `success`, `failure`, `ignored`, `dropped` or `late`; of a bulkhead, which does
+    /// not judge, `finished`. There is no `success` while successes are not counted (a circuit
+    /// breaker with `totals(false)` and no time window), and no `finished` of a bulkhead with
+    /// `totals(false)`.
     POLICY_CALLS: Counter "policy_calls_total" { "policy", "name", "outcome" }
         "Calls that a policy admitted and that have ended, by what they came to.";
-    /// `reason` is `open`, `forced_open` or `probes_full`.
+    /// `reason` is `open`, `forced_open` or `probes_full` of a circuit breaker; of a bulkhead `full`,
+    /// `wait_over` (it waited, and was full until the end of its wait), `forced_open` or
+    /// `no_runtime`; of a timeout `timed_out`, `forced_open` or `no_runtime`.
     POLICY_REJECTIONS: Counter "policy_rejections_total" { "policy", "name", "reason" }
-        "Calls that a policy refused.";
+        "Calls that a policy refused or ended.";
     /// Only of policies that keep durations: `CircuitBreakerConfig::durations`.
     POLICY_CALL_DURATION: Histogram "policy_call_duration_seconds" in "seconds" { "policy", "name" }
         "How long the calls took that a policy admitted.";
@@ -78,6 +82,19 @@ table! {
         "Entries of a keyed set of circuit breakers, by their state.";
     CIRCUIT_BREAKER_KEYED_OVERFLOWS: Counter "circuit_breaker_keyed_overflows_total" { "name" }
         "How often a keyed set of circuit breakers had no room for a key and answered with its overflow entry.";
+    BULKHEAD_IN_FLIGHT: Gauge "bulkhead_in_flight" { "name" }
+        "Calls that hold a slot of a bulkhead.";
+    BULKHEAD_WAITING: Gauge "bulkhead_waiting" { "name" }
+        "Calls that wait for a slot of a bulkhead.";
+    BULKHEAD_LIMIT: Gauge "bulkhead_limit" { "name" }
+        "Slots of a bulkhead: how many calls may run at once.";
+    /// `outcome` is `admitted`, `dropped` or `wait_over`; the latter are among the rejections too.
+    BULKHEAD_WAITS: Counter "bulkhead_waits_total" { "name", "outcome" }
+        "Waits for a slot of a bulkhead that have ended, by what they came to.";
+    /// Calls that are ready at their first poll are not among them. It is what `timed_out` among
+    /// the rejections is a share of.
+    TIMEOUT_ARMED: Counter "timeout_armed_total" { "name" }
+        "Calls that were pending at their first poll and so got a time limit.";
 }
 
 /// Tells the `metrics` recorder that is installed here what each metric is.
@@ -107,12 +124,17 @@ pub(super) struct Series {
 impl Metric {
     /// The series with these values, in the order of [`labels`](Self::labels).
     pub(super) fn series<const N: usize>(&self, values: [&str; N]) -> Series {
+        self.series_of(&values)
+    }
+
+    /// The same with as many values as there are.
+    pub(super) fn series_of(&self, values: &[&str]) -> Series {
         debug_assert_eq!(values.len(), self.labels.len(), "labels of {}", self.name);
         let labels = self.labels.iter().zip(values);
         Series {
             name: self.name,
             labels: labels
-                .map(|(key, value)| Label::new(*key, value.to_owned()))
+                .map(|(key, value)| Label::new(*key, (*value).to_owned()))
                 .collect(),
         }
     }

@@ -2,8 +2,12 @@
 //!
 //! | room | does |
 //! |---|---|
+//! | [`bulkhead`] | limits how many calls run at once |
 //! | [`circuit_breaker`] | stops calling what keeps failing, and finds out when it is well again |
 //! | [`errors`] | fits foreign error types to the stack, and turns rejections into responses |
+//! | [`pipeline`] | all of these in one handle, in the order that serves most calls |
+//! | [`retry`] | makes a failed call again, within a budget |
+//! | [`timeout`] | ends calls that are pending for too long |
 //!
 //! Each policy is first a handle that works without tower; its layer is a thin user of the handle.
 //!
@@ -11,5 +15,9 @@
 //!
 #![doc = include_str!("RULES.md")]
 
+pub mod bulkhead;
 pub mod circuit_breaker;
 pub mod errors;
+pub mod pipeline;
+pub mod retry;
+pub mod timeout;

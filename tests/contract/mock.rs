@@ -95,6 +95,11 @@ impl Stage {
         wakers.into_iter().for_each(Waker::wake);
     }
 
+    /// Forgets who was told to wait.
+    pub(crate) fn forget(&self) {
+        self.wakers.lock().unwrap().clear();
+    }
+
     fn wait(&self, cx: &Context<'_>) {
         self.wakers.lock().unwrap().push(cx.waker().clone());
     }

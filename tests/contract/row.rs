@@ -79,6 +79,7 @@ type Capacity = Box<dyn Fn(&Ledger) -> usize>;
 /// A service of the table: how it is made, and what is true of it.
 pub(crate) struct Row<S> {
     make: Make<S>,
+    calls_late: bool,
     refusing: Option<Make<S>>,
     capacity: Option<Capacity>,
     check: Box<dyn Fn(&Ledger)>,
@@ -89,6 +90,7 @@ impl<S> Row<S> {
     pub(crate) fn new(make: impl Fn(Mock) -> S + 'static) -> Self {
         Self {
             make: Box::new(make),
+            calls_late: false,
             refusing: None,
             capacity: None,
             check: Box::new(|_| ()),
@@ -98,6 +100,13 @@ impl<S> Row<S> {
     /// The same policy where it rejects every call by itself.
     pub(crate) fn refusing(mut self, make: impl Fn(Mock) -> S + 'static) -> Self {
         self.refusing = Some(Box::new(make));
+        self
+    }
+
+    /// It is always ready, and drives a clone of the inner service to ready within the call's future.
+    /// What the inner `poll_ready` has to say is said by the call.
+    pub(crate) fn calling_late(mut self) -> Self {
+        self.calls_late = true;
         self
     }
 
@@ -129,8 +138,8 @@ pub(crate) struct Ledger {
     pub(crate) rejected: u64,
 }
 
-/// A call under way.
-pub(crate) struct Running<S: Service<Request>>(pub(crate) Pin<Box<S::Future>>);
+/// A call under way, and how it ended if that was seen when it was begun.
+pub(crate) struct Running<S: Service<Request>>(Pin<Box<S::Future>>, Option<Seen>);
 
 /// One service of a row around a mock.
 pub(crate) struct Trial<'a, S> {
@@ -166,6 +175,10 @@ impl<'a, S: Subject> Trial<'a, S> {
         self.row.capacity.is_none()
     }
 
+    pub(crate) fn calls_late(&self) -> bool {
+        self.row.calls_late
+    }
+
     /// Polls the service; an error is put down in the ledger.
     pub(crate) fn poll_ready(&mut self) -> Poll<Result<(), S::Error>> {
         poll_ready(&mut self.service, &self.wakes, &mut self.ledger)
@@ -182,17 +195,40 @@ impl<'a, S: Subject> Trial<'a, S> {
         self.call(request)
     }
 
-    /// Calls the service as it is. `None` if `call` panicked.
+    /// Calls the service as it is; where the inner one is called within the future, that is begun.
+    /// `None` if `call`, or that, panicked.
     pub(crate) fn call(&mut self, request: Request) -> Option<Running<S>> {
+        if self.calls_late() {
+            return self.call_late(request);
+        }
         let service = &mut self.service;
         let future = catch_unwind(AssertUnwindSafe(|| service.call(request)));
         self.ledger.panicked += u64::from(future.is_err());
-        future.ok().map(|future| Running(Box::pin(future)))
+        future.ok().map(|future| Running(Box::pin(future), None))
+    }
+
+    /// Calls the service and polls the call once, with one `Pending` more to come, so that the inner
+    /// call is under way then.
+    fn call_late(&mut self, mut request: Request) -> Option<Running<S>> {
+        request.pendings += 1;
+        let mut call = Running(Box::pin(self.service.call(request)), None);
+        let panicked = self.ledger.panicked;
+        call.1 = self.poll(&mut call);
+        self.stage.forget();
+        (self.ledger.panicked == panicked).then_some(call)
+    }
+
+    /// Calls the service, and does not poll the call yet.
+    pub(crate) fn call_unpolled(&mut self, request: Request) -> Running<S> {
+        Running(Box::pin(self.service.call(request)), None)
     }
 
     /// Polls a call once; how it ended is put down in the ledger. `None` if it is pending or
     /// panicked.
     pub(crate) fn poll(&mut self, call: &mut Running<S>) -> Option<Seen> {
+        if let Some(seen) = call.1.take() {
+            return Some(seen);
+        }
         let waker = self.wakes.waker();
         let mut cx = Context::from_waker(&waker);
         match catch_unwind(AssertUnwindSafe(|| call.0.as_mut().poll(&mut cx))) {

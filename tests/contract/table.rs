@@ -5,11 +5,16 @@ use crate::mock::{Failed, Request};
 use crate::row::{Ledger, Row, Subject};
 use backstop::chaos::fault::{FaultCounts, FaultInjector, FaultLayer};
 use backstop::kernel::clock::Clock;
+use backstop::policy::bulkhead::QueueingBulkheadLayer;
 use backstop::policy::circuit_breaker::{CircuitBreakerService, State};
 #[cfg(feature = "axum")]
 use backstop::policy::errors::RejectionResponseLayer;
 use backstop::policy::errors::WrapErrorsLayer;
-use backstop::{CircuitBreaker, CircuitBreakerConfig, CircuitBreakerLayer, Error};
+use backstop::{
+    Bulkhead, BulkheadConfig, BulkheadLayer, CircuitBreaker, CircuitBreakerConfig,
+    CircuitBreakerLayer, Error, Timeout, TimeoutLayer,
+};
+use std::time::Duration;
 use tower::Layer;
 
 /// Makes a test of each law for each service.
@@ -52,10 +57,15 @@ pub(crate) use laws_of;
 table! {
     circuit_breaker: breaker(&closed());
     circuit_breaker_half_open: breaker(&half_open(64)).capacity(|ledger| 64 - recorded(ledger));
+    bulkhead: refusing_bulkhead(16).capacity(|_| 16);
+    bulkhead_with_room: refusing_bulkhead(100_000);
+    bulkhead_queueing: queueing_bulkhead(16).capacity(|_| 16);
+    bulkhead_queueing_with_room: queueing_bulkhead(100_000);
     wrap_errors: Row::new(|mock| WrapErrorsLayer::new().layer(mock));
     #[cfg(feature = "axum")]
     rejection_response: Row::new(|mock| RejectionResponseLayer::new().layer(mock));
     fault_without_faults: quiet_fault();
+    timeout: limited();
     stack: several();
 }
 
@@ -106,12 +116,66 @@ fn check_breaker(breaker: &CircuitBreaker, ledger: &Ledger) {
     assert_eq!(totals.late, 0, "{ledger:?}");
 }
 
+fn slots(slots: u32) -> Bulkhead {
+    let config = BulkheadConfig::default().max_concurrent(slots);
+    Bulkhead::with_clock("slots", config, Clock::manual()).expect("a valid configuration")
+}
+
+fn refusing_bulkhead(limit: u32) -> Row<impl Subject> {
+    let bulkhead = slots(limit);
+    let layer = BulkheadLayer::new(bulkhead.clone());
+    let refusing = BulkheadLayer::new(slots(0));
+    Row::new(move |mock| layer.layer(mock))
+        .refusing(move |mock| refusing.layer(mock))
+        .check(move |ledger| check_bulkhead(&bulkhead, ledger))
+}
+
+fn queueing_bulkhead(limit: u32) -> Row<impl Subject> {
+    let bulkhead = slots(limit);
+    let layer = QueueingBulkheadLayer::new(bulkhead.clone());
+    let refusing = QueueingBulkheadLayer::new(slots(0));
+    Row::new(move |mock| layer.layer(mock))
+        .calling_late()
+        .refusing(move |mock| refusing.layer(mock))
+        .check(move |ledger| check_bulkhead(&bulkhead, ledger))
+}
+
+fn check_bulkhead(bulkhead: &Bulkhead, ledger: &Ledger) {
+    let (totals, snapshot) = (bulkhead.totals(), bulkhead.snapshot());
+    let ran = ledger.succeeded + ledger.failed + ledger.panicked + ledger.dropped;
+    assert_eq!(totals.finished, ran + ledger.rejected_within, "{ledger:?}");
+    assert_eq!(totals.refused(), ledger.rejected, "{ledger:?}");
+    assert_eq!((snapshot.in_flight, snapshot.waiting), (0, 0), "{ledger:?}");
+}
+
 fn quiet_fault() -> Row<impl Subject> {
     let injector = FaultInjector::with_clock(7, Clock::manual());
     let layer = FaultLayer::new(injector.clone(), |_: &Request| Error::Inner(Failed));
     Row::new(move |mock| layer.layer(mock)).check(move |_| {
         assert_eq!(injector.counts(), FaultCounts::default());
     })
+}
+
+/// Limits of time that are never reached.
+fn limited() -> Row<impl Subject> {
+    let new = || {
+        Timeout::with_clock("limited", Duration::from_secs(1), Clock::manual()).expect("above zero")
+    };
+    let (timeout, refusing) = (new(), new());
+    let isolation = refusing.isolate();
+    let layer = TimeoutLayer::new(timeout.clone());
+    let refusing_layer = TimeoutLayer::new(refusing.clone());
+    Row::new(move |mock| layer.layer(mock))
+        .refusing(move |mock| {
+            let _held = &isolation;
+            refusing_layer.layer(mock)
+        })
+        .check(move |ledger| {
+            let (totals, refused) = (timeout.totals(), refusing.totals());
+            assert_eq!(totals.rejected(), 0, "{ledger:?}");
+            assert_eq!(refused.rejected_forced_open, ledger.rejected, "{ledger:?}");
+            assert_eq!((refused.armed, refused.timed_out), (0, 0), "{ledger:?}");
+        })
 }
 
 /// Several around each other keep the contract too.

@@ -10,7 +10,7 @@ pub(crate) const HOUSE: &[(&str, u8, &[&[&str]])] = &[
         0,
         &[
             &["config", "instant", "name", "priority", "shared", "sync"],
-            &["clock", "ratio", "rejection", "rng", "stripe"],
+            &["clock", "ratio", "rejection", "rng", "stripe", "told"],
             &["backoff", "histogram", "outcome", "outlet"],
             &["event", "window"],
             &["budget", "managed"],

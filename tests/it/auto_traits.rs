@@ -9,8 +9,10 @@ use backstop::policy::circuit_breaker::{
     CircuitBreakerEvent, CircuitBreakerFuture, CircuitBreakerService, CircuitBreakerSnapshot,
     OwnedPermit, Permit, Totals,
 };
+use backstop::policy::timeout::{self, Deadline, TimeoutFuture, TimeoutService};
 use backstop::{
     CircuitBreaker, CircuitBreakerConfig, CircuitBreakerLayer, ConfigError, Error, Rejection,
+    Timeout, TimeoutConfig, TimeoutLayer,
 };
 use std::fmt::Debug;
 use std::future::{Ready, ready};
@@ -43,6 +45,13 @@ fn handles_and_values_cross_threads() {
     is_shareable::<Verdict>();
     is_shareable::<Totals>();
     is_shareable::<DefaultClassifier>();
+    is_shareable::<Timeout>();
+    is_shareable::<TimeoutConfig>();
+    is_shareable::<TimeoutLayer>();
+    is_shareable::<TimeoutService<()>>();
+    is_shareable::<TimeoutFuture<()>>();
+    is_shareable::<Deadline>();
+    is_shareable::<timeout::Totals>();
 }
 
 #[test]
@@ -52,6 +61,9 @@ fn handles_are_cloneable() {
     is_cloneable::<Keyed<String, CircuitBreaker>>();
     is_cloneable::<Clock>();
     is_cloneable::<Rejection>();
+    is_cloneable::<Timeout>();
+    is_cloneable::<TimeoutLayer>();
+    is_cloneable::<TimeoutService<()>>();
 }
 
 #[test]
@@ -60,7 +72,12 @@ fn a_call_is_as_send_as_what_it_drives() {
     let reply = || ready(Ok::<u8, u8>(1));
     is_send(&breaker.call(reply));
     is_send(&breaker.call_in(|| ready(Ok::<u8, Error<u8>>(1))));
+    let timeout = Timeout::none("x");
+    is_send(&timeout.call(reply));
+    is_send(&timeout.call_in(|| ready(Ok::<u8, Error<u8>>(1))));
     // Neither the call nor its result has to be `Send`.
+    let local = timeout.call(|| -> Ready<Result<Rc<u8>, u8>> { ready(Ok(Rc::new(1))) });
+    drop(local);
     let local = breaker.call(|| -> Ready<Result<Rc<u8>, u8>> { ready(Ok(Rc::new(1))) });
     drop(local);
 }

@@ -2,7 +2,7 @@
 
 use crate::rig::SECOND;
 use backstop::policy::circuit_breaker::{DroppedCalls, ProbeDecision, Window};
-use backstop::{CircuitBreaker, CircuitBreakerConfig};
+use backstop::{CircuitBreaker, CircuitBreakerConfig, Timeout, TimeoutConfig};
 use std::time::Duration;
 
 fn toml(text: &str) -> Result<CircuitBreakerConfig, String> {
@@ -161,5 +161,38 @@ fn text_that_reads_well_and_cannot_be_is_refused_at_construction() {
     assert_eq!(
         refused.to_string(),
         "minimum_calls: 11 is not allowed; it must be at most the size of the window (10)"
+    );
+}
+
+#[test]
+fn a_timeout_is_read_from_text_and_written_back() {
+    let read =
+        |text: &str| toml::from_str::<TimeoutConfig>(text).map_err(|error| error.to_string());
+    for (text, config) in [
+        ("limit = \"2s\"", TimeoutConfig::new(2 * SECOND)),
+        ("limit = \"1m 30s\"", TimeoutConfig::new(90 * SECOND)),
+        ("limit = \"none\"", TimeoutConfig::none()),
+        ("", TimeoutConfig::default()),
+    ] {
+        assert_eq!(read(text), Ok(config), "{text}");
+        let json = serde_json::to_string(&config).unwrap();
+        assert_eq!(
+            serde_json::from_str::<TimeoutConfig>(&json).unwrap(),
+            config
+        );
+    }
+    for (text, what) in [
+        ("limit = \"soon\"", "not a duration such as \"30s\""),
+        ("limit = \"None\"", "not a duration"),
+        ("limit = 2", "expected a string"),
+        ("limt = \"2s\"", "unknown field `limt`"),
+    ] {
+        let error = read(text).unwrap_err();
+        assert!(error.contains(what) && error.contains("line 1"), "{error}");
+    }
+    let zero = read("limit = \"0s\"").unwrap();
+    assert_eq!(
+        Timeout::new("x", zero).unwrap_err().to_string(),
+        "limit: 0s is not allowed; it must be above 0s; `none` is no limit"
     );
 }

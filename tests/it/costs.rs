@@ -10,10 +10,13 @@ use backstop::kernel::keyed::Keyed;
 use backstop::policy::circuit_breaker::{
     CircuitBreakerFuture, OwnedPermit, Permit, ProbeDecision, State, Window,
 };
+use backstop::policy::timeout::TimeoutFuture;
 use backstop::{CircuitBreaker, CircuitBreakerConfig, CircuitBreakerLayer, Error, Rejection};
+use backstop::{Timeout, TimeoutLayer};
 use futures::FutureExt;
-use std::future::{Future, Ready, ready};
+use std::future::{Future, Ready, pending, ready};
 use std::mem::{size_of, size_of_val};
+use std::pin::pin;
 use std::task::{Context, Poll};
 use tower::{Layer, Service};
 
@@ -194,7 +197,8 @@ fn handles_permits_and_futures_keep_to_their_sizes() {
         "{}",
         size_of::<OwnedPermit>()
     );
-    assert!(size_of::<Rejection>() <= 112, "{}", size_of::<Rejection>());
+    assert_eq!(size_of::<Rejection>(), 64);
+    assert_eq!(size_of::<Poll<Reply>>(), 64);
 
     let breaker = CircuitBreaker::new("sizes", config()).unwrap();
     let small = || ready(Ok::<u8, u8>(1));
@@ -267,4 +271,66 @@ fn a_key_costs_at_most_a_kibibyte_until_two_threads_meet() {
     for ((window, bytes), most) in bytes.into_iter().zip(most) {
         assert!(bytes <= most, "{window}: {bytes}");
     }
+}
+
+#[test]
+fn a_call_under_a_timeout_allocates_nothing() {
+    let clock = Clock::manual();
+    let new = || Timeout::with_clock("costs", SECOND, &clock).unwrap();
+    for timeout in [new(), Timeout::from(&*Box::leak(Box::new(new())))] {
+        allocates_nothing("calls that are ready at once", || {
+            let reply = timeout.call(|| ready(Ok::<u8, u8>(1))).now_or_never();
+            assert!(matches!(reply, Some(Ok(1))));
+            let reply = timeout.call_in(|| ready(Reply::Ok(1))).now_or_never();
+            assert!(matches!(reply, Some(Ok(1))));
+        });
+        let mut service = TimeoutLayer::new(timeout.clone()).layer(Echo);
+        let mut cx = Context::from_waker(futures::task::noop_waker_ref());
+        allocates_nothing("calls through tower", || {
+            assert!(service.poll_ready(&mut cx).is_ready());
+            assert!(matches!(service.call(7).now_or_never(), Some(Ok(7))));
+        });
+        allocates_nothing("deadlines", || {
+            assert!(timeout.deadline().check().is_ok());
+        });
+        let isolation = timeout.isolate();
+        allocates_nothing("rejections", || {
+            let reply = timeout.call(|| ready(Ok::<u8, u8>(1))).now_or_never();
+            assert!(matches!(reply, Some(Err(Error::Rejected(_)))));
+        });
+        drop(isolation);
+    }
+}
+
+/// On tokio's clock the timer is a part of the future. (A manual clock keeps a list of sleepers.)
+#[tokio::test(start_paused = true)]
+async fn a_call_that_waits_and_one_that_times_out_allocate_nothing() {
+    let timeout = Timeout::with_clock("costs", SECOND, Clock::tokio()).unwrap();
+    let reply = timeout.call(pending::<Result<u8, u8>>).await;
+    assert!(matches!(reply, Err(Error::Rejected(_))));
+    let mut cx = Context::from_waker(futures::task::noop_waker_ref());
+    let mut call = pin!(timeout.call(pending::<Result<u8, u8>>));
+    let info = measure(|| assert!(call.as_mut().poll(&mut cx).is_pending()));
+    assert_eq!(info.count_total, 0, "to wait");
+    tokio::time::advance(2 * SECOND).await;
+    let info = measure(|| assert!(call.as_mut().poll(&mut cx).is_ready()));
+    assert_eq!(info.count_total, 0, "to time out");
+}
+
+#[test]
+fn timeouts_and_their_futures_keep_to_their_sizes() {
+    assert_eq!(size_of::<Timeout>(), 16);
+    let timeout = Timeout::none("sizes");
+    let small = || ready(Ok::<u8, u8>(1));
+    let sizes = [
+        surplus(&timeout.call(small), small),
+        size_of::<TimeoutFuture<[u8; 1_000]>>() - 1_000,
+    ];
+    let timer = size_of::<backstop::kernel::clock::Sleep>();
+    println!("over the inner future: {sizes:?}, of which the timer has {timer}");
+    assert!(sizes.iter().all(|size| *size <= timer + 64), "{sizes:?}");
+    let clock = Clock::manual();
+    let bytes = heap(|| Timeout::with_clock("memory", SECOND, &clock).unwrap());
+    println!("a timeout: {bytes} bytes");
+    assert!(bytes <= 384 + 128 * stripes(), "{bytes}");
 }

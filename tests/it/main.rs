@@ -11,13 +11,18 @@ mod breaker_calls;
 mod breaker_control;
 mod breaker_states;
 mod breaker_windows;
+mod bulkhead;
+mod bulkhead_waits;
 #[cfg(feature = "serde")]
 mod config_text;
 mod costs;
 mod keyed;
 mod load;
 mod metrics;
+mod pipeline;
 mod reentry;
+mod retry;
 mod rig;
 mod runtime;
+mod timeout;
 mod tracing;

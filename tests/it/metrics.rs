@@ -8,12 +8,14 @@ use backstop::kernel::keyed::Keyed;
 use backstop::observe::metrics::{Exporter, RunError};
 use backstop::observe::names::{METRICS, Metric, MetricKind};
 use backstop::policy::circuit_breaker::{Mode, State, Window};
-use backstop::{CircuitBreaker, CircuitBreakerConfig};
+use backstop::{CircuitBreaker, CircuitBreakerConfig, Timeout};
 use futures::FutureExt;
 use recorder::Sums;
 use scrape::{Prometheus, Scraped};
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::{pending, ready};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -557,6 +559,56 @@ async fn a_keyed_set_is_counted_by_state_and_summed() {
 }
 
 #[tokio::test]
+async fn a_timeout_is_published_and_its_end_too() {
+    let prometheus = Prometheus::start(&[1.0]);
+    let exporter = Exporter::new();
+    let clock = Clock::manual();
+    let timeout = Timeout::with_clock("limited", SECOND, &clock).unwrap();
+    exporter.add(&timeout);
+    exporter.add(&timeout.clone());
+    let end_calls = |times| {
+        for _ in 0..times {
+            let mut call = pin!(timeout.call(pending::<Result<(), ()>>));
+            assert!(call.as_mut().now_or_never().is_none());
+            clock.advance(SECOND);
+            assert!(call.now_or_never().is_some());
+        }
+    };
+    let assert_published = |scraped: &Scraped, armed, timed_out, refused| {
+        let of = |metric| scraped.of_policy("timeout", metric, "limited");
+        assert_eq!(of("timeout_armed_total"), [("", armed)].into());
+        let reasons = [
+            ("timed_out", timed_out),
+            ("forced_open", refused),
+            ("no_runtime", 0.0),
+        ];
+        assert_eq!(of("policy_rejections_total"), reasons.into());
+    };
+    let scraped = prometheus.after_publish(&exporter).await;
+    assert_published(&scraped, 0.0, 0.0, 0.0);
+    end_calls(2);
+    let mut cancelled = Box::pin(timeout.call(pending::<Result<(), ()>>));
+    assert!(cancelled.as_mut().now_or_never().is_none());
+    drop(cancelled);
+    let isolation = timeout.isolate();
+    assert!(
+        timeout
+            .call(|| ready(Ok::<_, ()>(())))
+            .now_or_never()
+            .unwrap()
+            .is_err()
+    );
+    drop(isolation);
+    let scraped = prometheus.after_publish(&exporter).await;
+    assert_published(&scraped, 3.0, 2.0, 1.0);
+    end_calls(1);
+    drop(timeout);
+    let scraped = prometheus.after_publish(&exporter).await;
+    assert_published(&scraped, 4.0, 3.0, 1.0);
+    assert!(format!("{exporter:?}").contains("policies: 0"));
+}
+
+#[tokio::test]
 async fn what_is_published_is_what_the_table_lists() {
     let prometheus = Prometheus::start(&[1.0]);
     let exporter = Exporter::new();
@@ -566,6 +618,8 @@ async fn what_is_published_is_what_the_table_lists() {
     let hosts = keyed("all_hosts");
     exporter.add(&breaker);
     exporter.add(&hosts);
+    let timeout = Timeout::none("all_timeouts");
+    exporter.add(&timeout);
     let scraped = prometheus.after_publish(&exporter).await;
 
     let published: BTreeSet<_> = scraped.types.keys().map(String::as_str).collect();

@@ -2,10 +2,13 @@
 
 use backstop::kernel::clock::{Clock, ManualClock};
 use backstop::policy::circuit_breaker::{EventKind, Mode, Window};
-use backstop::{CircuitBreaker, CircuitBreakerConfig};
+use backstop::{CircuitBreaker, CircuitBreakerConfig, Timeout};
+use futures::FutureExt;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::future::pending;
 use std::num::NonZeroUsize;
+use std::pin::pin;
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 use tracing::field::{Field, Visit};
@@ -345,4 +348,48 @@ fn a_subscriber_may_use_the_breaker() {
         breaker.reset();
     });
     assert!(capture.take().len() >= 4);
+}
+
+/// A timeout ends one call, and is told of it by a subscriber that uses it.
+fn time_out(timeout: &Timeout, clock: &ManualClock) {
+    let mut call = pin!(timeout.call(pending::<Result<(), ()>>));
+    assert!(call.as_mut().now_or_never().is_none());
+    clock.advance(SECOND);
+    assert!(call.as_mut().now_or_never().is_some());
+}
+
+#[test]
+fn timeouts_are_told_once_a_second() {
+    let clock = Clock::manual();
+    let timeout = Timeout::with_clock("slow", SECOND, &clock).unwrap();
+    let quick = Timeout::with_clock("quick", Duration::from_nanos(1), &clock).unwrap();
+    let inside = timeout.clone();
+    let capture = Capture::with_hook(move || {
+        inside.reconfigure(SECOND).unwrap();
+        let _ = (inside.totals(), inside.isolate());
+    });
+    dispatcher::with_default(&capture.subscriber(LevelFilter::DEBUG), || {
+        time_out(&timeout, &clock);
+        let _isolation = quick.isolate();
+        for _ in 0..100 {
+            assert!(quick.deadline().check().is_err());
+        }
+        clock.advance(SECOND);
+        assert!(quick.deadline().check().is_err());
+    });
+    let expected = [
+        ("slow", "timed_out", "1"),
+        ("quick", "forced_open", "1"),
+        ("quick", "forced_open", "100"),
+    ];
+    let expected = expected.map(|(name, reason, rejected)| {
+        let fields = [
+            ("message", "timeout ends calls"),
+            ("name", name),
+            ("reason", reason),
+            ("rejected", rejected),
+        ];
+        Seen::new(Level::DEBUG, &fields)
+    });
+    assert_eq!(capture.take(), expected);
 }

@@ -227,6 +227,15 @@ impl TimeWindow {
         }
     }
 
+    /// The number of the bucket of `now` in `generation`. It never goes back; what is fewer than
+    /// `buckets` behind the newest one is in the window.
+    pub(crate) fn tag_at(&self, generation: u64, now: Instant) -> u64 {
+        if self.unaligned.load(Ordering::Acquire) {
+            self.align(now);
+        }
+        self.tag(self.epoch_at(now), generation)
+    }
+
     /// All calls ever counted here, by class.
     pub(crate) fn totals(&self) -> [u64; 4] {
         let ledger = self.ledger.lock();

@@ -2,6 +2,7 @@
 
 use super::exporter::Exported;
 use super::exporter::sealed::{Sealed, Source};
+use super::figures::{Figure, Figures};
 use super::meters::{Level, Spread, Tally};
 use crate::kernel::keyed::{self, Keyed};
 use crate::kernel::managed::Managed;
@@ -145,18 +146,15 @@ where
     }
 }
 
-/// A value of the last label of a counter, and the total that belongs to it.
-type Figure = (&'static str, fn(&Totals) -> u64);
-
 /// All but successes.
-const OUTCOMES: [Figure; 4] = [
+const OUTCOMES: [Figure<Totals>; 4] = [
     ("failure", |totals| totals.failure),
     ("ignored", |totals| totals.ignored),
     ("dropped", |totals| totals.dropped),
     ("late", |totals| totals.late),
 ];
 
-const REASONS: [Figure; 3] = [
+const REASONS: [Figure<Totals>; 3] = [
     (RejectionKind::Open.as_str(), |totals| totals.rejected_open),
     (RejectionKind::ForcedOpen.as_str(), |totals| {
         totals.rejected_forced_open
@@ -169,17 +167,16 @@ const REASONS: [Figure; 3] = [
 /// The counters of a policy's calls and rejections.
 struct Calls {
     success: Tally,
-    outcomes: [Tally; OUTCOMES.len()],
-    reasons: [Tally; REASONS.len()],
+    outcomes: Figures<Totals>,
+    reasons: Figures<Totals>,
 }
 
 impl Calls {
     fn new(policy: &str, name: &str) -> Self {
-        let tally = |metric: &Metric, label| Tally::new(metric.series([policy, name, label]));
         Self {
-            success: tally(&POLICY_CALLS, "success"),
-            outcomes: OUTCOMES.map(|(outcome, _)| tally(&POLICY_CALLS, outcome)),
-            reasons: REASONS.map(|(reason, _)| tally(&POLICY_REJECTIONS, reason)),
+            success: Tally::new(POLICY_CALLS.series([policy, name, "success"])),
+            outcomes: Figures::new(&POLICY_CALLS, [policy, name], &OUTCOMES),
+            reasons: Figures::new(&POLICY_REJECTIONS, [policy, name], &REASONS),
         }
     }
 
@@ -190,10 +187,8 @@ impl Calls {
         } else {
             self.success.tell_if_any(totals.success);
         }
-        let tallies = self.outcomes.iter_mut().chain(&mut self.reasons);
-        for (tally, (_, of)) in tallies.zip(OUTCOMES.iter().chain(&REASONS)) {
-            tally.tell(of(totals));
-        }
+        self.outcomes.tell(totals);
+        self.reasons.tell(totals);
     }
 }
 

@@ -63,8 +63,11 @@
 //! * An exporter keeps no policy alive. It keeps the figures of one that is gone until they are
 //!   published.
 
+mod bulkhead;
 mod circuit_breaker;
 mod exporter;
+mod figures;
 mod meters;
+mod timeout;
 
 pub use exporter::{Exported, Exporter, RunError};

@@ -8,7 +8,8 @@
     reason = "a poll that is called stores the future in narrow words and reads it back in wide ones, which stalls: 15 ns instead of 5"
 )]
 
-use super::machine::{Machine, Refused, Ticket};
+use super::admission::Ticket;
+use super::machine::Machine;
 use super::permit::{abandon, settle};
 use crate::kernel::outcome::Classifier;
 use crate::kernel::outlet::Outlet;
@@ -25,7 +26,7 @@ pin_project! {
     ///
     /// A panic is told from a drop by whether the call was being polled, not by whether the thread
     /// unwinds: a neighbour's panic drops this future too, and is no failure of this call.
-    pub(super) struct Observed<H, F, C>
+    pub(crate) struct Observed<H, F, C>
     where
         H: Deref<Target = Machine>,
     {
@@ -91,6 +92,76 @@ where
 }
 
 pin_project! {
+    /// A call that has asked for admission: it runs, or it was rejected.
+    #[project = StartedProjection]
+    pub(crate) enum Started<H, F, C>
+    where
+        H: Deref<Target = Machine>,
+    {
+        Called { #[pin] call: Observed<H, F, C> },
+        Rejected { rejection: Option<Rejection> },
+    }
+}
+
+impl<H: Deref<Target = Machine>, F, C> Started<H, F, C> {
+    /// The call, unless it was rejected.
+    pub(crate) fn future(self: Pin<&mut Self>) -> Option<Pin<&mut F>> {
+        match self.project() {
+            StartedProjection::Called { call } => Some(call.project().future),
+            StartedProjection::Rejected { .. } => None,
+        }
+    }
+
+    #[inline]
+    pub(super) fn called(handle: H, ticket: Ticket, classifier: C, future: F) -> Self {
+        let call = Observed::new(handle, ticket, classifier, future);
+        Self::Called { call }
+    }
+
+    pub(super) fn rejected(rejection: Rejection) -> Self {
+        let rejection = Some(rejection);
+        Self::Rejected { rejection }
+    }
+}
+
+impl<'a, F, C> Started<&'a Machine, F, C> {
+    /// Asks for admission, and makes the call's future if it is given. A panic while it is made is a
+    /// failure of the call.
+    #[inline]
+    pub(super) fn new(machine: &'a Machine, classifier: C, make: impl FnOnce() -> F) -> Self {
+        match machine.admit() {
+            Ok(ticket) => {
+                let future = Making::new(machine, ticket).make(make);
+                Self::called(machine, ticket, classifier, future)
+            }
+            Err(refused) => machine.reject(refused, Self::rejected),
+        }
+    }
+}
+
+impl<H, F, C, T, E> Future for Started<H, F, C>
+where
+    H: Deref<Target = Machine>,
+    F: Future<Output = Result<T, E>>,
+    C: Classifier<T, E>,
+    E: From<Rejection>,
+{
+    type Output = Result<T, E>;
+
+    #[inline(always)]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project() {
+            StartedProjection::Called { call } => call.poll(cx),
+            StartedProjection::Rejected { rejection } => match rejection.take() {
+                Some(rejection) => Poll::Ready(Err(rejection.into())),
+                // Polled again after it ended: there is nothing more to say.
+                None => Poll::Pending,
+            },
+        }
+    }
+}
+
+pin_project! {
     /// A call that asks for admission when it is first polled.
     pub(super) struct Call<'a, O, F, C, W> {
         machine: &'a Machine,
@@ -130,7 +201,7 @@ where
             let machine = *this.machine;
             let ticket = match machine.admit() {
                 Ok(ticket) => ticket,
-                Err(refused) => return reject(machine, refused),
+                Err(refused) => return machine.reject(refused, rejected),
             };
             // A panic while the future is made is a failure of the call.
             let future = Making::new(machine, ticket).make(operation);
@@ -149,10 +220,8 @@ where
     }
 }
 
-/// Made as what the poll returns, so that the error is built where it is wanted.
-#[inline(never)]
-fn reject<T, E: From<Rejection>>(machine: &Machine, refused: Refused) -> Poll<Result<T, E>> {
-    Poll::Ready(Err(machine.reject(refused).into()))
+fn rejected<T, E: From<Rejection>>(rejection: Rejection) -> Poll<Result<T, E>> {
+    Poll::Ready(Err(rejection.into()))
 }
 
 /// Holds the admission while user code makes the future.

@@ -421,6 +421,14 @@ impl CircuitBreakerConfig {
         })
     }
 
+    /// The span of a time window.
+    pub(crate) const fn time_span(&self) -> Option<Duration> {
+        match self.window.0 {
+            WindowKind::Time { span, .. } => Some(span),
+            WindowKind::None | WindowKind::Count(_) => None,
+        }
+    }
+
     fn checked_window(&self) -> Result<Shape, ConfigError> {
         let minimum = self.minimum_calls;
         if minimum == 0 {

@@ -1,15 +1,16 @@
 //! What changes the state, all of it under the machine's lock.
 
+use super::admission::{Refused, Ticket, Why};
 use super::config::{CircuitBreakerConfig, Plan, Rules, Shape};
-use super::event::{CircuitBreakerEvent, EventKind, PackedFacts, Reason, State, Trip};
-use super::machine::{Cause, Machine, Refused, Ticket};
+use super::event::{CircuitBreakerEvent, EventKind, Reason, State, Trip};
+use super::machine::Machine;
 use super::probes::{Bar, Judgement, Probes};
 use super::word::{Flags, Word};
 use crate::kernel::config::ConfigError;
 use crate::kernel::instant::Instant;
 use crate::kernel::outcome::Tidings;
 use crate::kernel::ratio::Ratio;
-use crate::kernel::rejection::RejectionKind;
+use crate::kernel::rejection::{Cause, SharedCause};
 use crate::kernel::rng::Rolls;
 use crate::kernel::sync::Ordering;
 use crate::kernel::window::count::CountWindow;
@@ -64,7 +65,7 @@ pub(super) struct Control {
 
 /// Holds a user's error until it may be dropped.
 pub(super) enum Trash {
-    Replaced { _cause: Arc<Cause> },
+    Replaced { _cause: SharedCause },
     Unused { _tidings: Tidings },
     Trip { _trip: Box<Trip> },
 }
@@ -246,8 +247,8 @@ impl Locked<'_> {
         let started = if word.is_clocked() { now.as_nanos() } else { 0 };
         match word.state() {
             State::Open if now < self.end() => {
-                let facts = PackedFacts(self.machine.front.facts.load(Ordering::Relaxed));
-                Err(Refused::open(now, self.end(), facts))
+                let why = Why::from_bits(self.machine.front.why.load(Ordering::Relaxed));
+                Err(Refused::open(now, self.end(), why))
             }
             State::Open => {
                 self.half_open(now, Reason::WaitOver);
@@ -255,9 +256,9 @@ impl Locked<'_> {
             }
             State::HalfOpen => match self.control.probes.send(now, self.control.bar()) {
                 Some(probe) => Ok(Ticket::new(word, probe)),
-                None => Err(Refused::plain(RejectionKind::ProbesFull)),
+                None => Err(Refused::probes_full()),
             },
-            State::ForcedOpen => Err(Refused::plain(RejectionKind::ForcedOpen)),
+            State::ForcedOpen => Err(Refused::forced_open()),
             State::Closed | State::Disabled | State::MetricsOnly => Ok(Ticket::new(word, started)),
         }
     }
@@ -399,9 +400,9 @@ impl Locked<'_> {
     /// Prepares what belongs to the open state; the caller enters it.
     pub(super) fn open_until(&mut self, end: Instant, reason: Reason, cause: Option<Cause>) {
         let front = &self.machine.front;
-        let facts = PackedFacts::new(reason, cause.is_some());
+        let why = Why::new(reason, cause.is_some());
         front.end.store(end.as_nanos(), Ordering::Release);
-        front.facts.store(facts.0, Ordering::Release);
+        front.why.store(why.bits(), Ordering::Release);
         if let Some(before) = self.machine.cause.replace(cause.map(Arc::new)) {
             self.control.trash.push(Trash::Replaced { _cause: before });
         }

@@ -1,7 +1,6 @@
 //! What a circuit breaker tells the world.
 
 use crate::kernel::instant::Instant;
-use crate::kernel::rejection::Facts;
 use crate::kernel::window::Counts;
 use std::error::Error;
 use std::fmt;
@@ -173,54 +172,4 @@ pub struct Trip {
     pub counts: Counts,
     /// The error of the call that tipped it, where a classifier handed one over.
     pub cause: Option<Arc<dyn Error + Send + Sync>>,
-}
-
-/// The numbers that rejections carry while the circuit is open, in one word: 28 bits bad, 28 bits
-/// recorded, 3 bits for the reason, 1 for whether a cause is kept.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct PackedFacts(pub(super) u64);
-
-const NUMBER_BITS: u32 = 28;
-const NUMBER_MAX: u64 = (1 << NUMBER_BITS) - 1;
-
-impl PackedFacts {
-    pub(super) const NONE: Self = Self(0);
-
-    pub(super) fn new(reason: Reason, has_cause: bool) -> Self {
-        let (code, bad, recorded) = match reason {
-            Reason::FailureRate(counts) => (1, counts.failed, counts.recorded),
-            Reason::SlowRate(counts) => (2, counts.slow, counts.recorded),
-            Reason::Consecutive(failures) => (3, u64::from(failures), 0),
-            Reason::ProbesFailed(counts) => (4, counts.failed.max(counts.slow), counts.recorded),
-            _ => (0, 0, 0),
-        };
-        Self(
-            bad.min(NUMBER_MAX)
-                | recorded.min(NUMBER_MAX) << NUMBER_BITS
-                | code << (2 * NUMBER_BITS)
-                | u64::from(has_cause) << 63,
-        )
-    }
-
-    pub(super) fn has_cause(self) -> bool {
-        self.0 >> 63 == 1
-    }
-
-    pub(super) fn facts(self) -> Facts {
-        let bad = (self.0 & NUMBER_MAX) as u32;
-        let recorded = (self.0 >> NUMBER_BITS & NUMBER_MAX) as u32;
-        match self.0 >> (2 * NUMBER_BITS) & 0b111 {
-            1 => Facts::FailureRate {
-                failed: bad,
-                recorded,
-            },
-            2 => Facts::SlowRate {
-                slow: bad,
-                recorded,
-            },
-            3 => Facts::Consecutive { failures: bad },
-            4 => Facts::Probes { bad, recorded },
-            _ => Facts::None,
-        }
-    }
 }

@@ -1,6 +1,6 @@
 //! The handle that users hold.
 
-use super::call::Call;
+use super::call::{Call, Started};
 use super::config::{CircuitBreakerConfig, Plan};
 use super::control::Mode;
 use super::event::{CircuitBreakerEvent, EventKind, Reason, State, Trip};
@@ -157,7 +157,10 @@ impl CircuitBreaker {
         C: Classifier<T, E>,
         F: FnOnce() -> Result<T, E>,
     {
-        let permit = self.try_acquire()?;
+        let permit = match self.0.admit() {
+            Ok(ticket) => Permit::new(&self.0, ticket),
+            Err(refused) => return self.0.reject(refused, |refusal| Err(refusal.into())),
+        };
         let result = operation();
         permit.record(classifier.classify(result.as_ref()));
         result.map_err(Error::Inner)
@@ -172,7 +175,7 @@ impl CircuitBreaker {
     pub fn try_acquire(&self) -> Result<Permit<'_>, Rejection> {
         match self.0.admit() {
             Ok(ticket) => Ok(Permit::new(&self.0, ticket)),
-            Err(refused) => Err(self.0.reject(refused)),
+            Err(refused) => self.0.reject(refused, Err),
         }
     }
 
@@ -185,7 +188,7 @@ impl CircuitBreaker {
     pub fn try_acquire_owned(&self) -> Result<OwnedPermit, Rejection> {
         match self.0.admit() {
             Ok(ticket) => Ok(OwnedPermit::new(self.0.clone(), ticket)),
-            Err(refused) => Err(self.0.reject(refused)),
+            Err(refused) => self.0.reject(refused, Err),
         }
     }
 
@@ -373,6 +376,17 @@ impl CircuitBreaker {
     /// A handle that does not keep the breaker alive.
     pub(crate) fn downgrade(&self) -> WeakCircuitBreaker {
         WeakCircuitBreaker(self.0.downgrade())
+    }
+
+    /// Makes a call on behalf of a policy that composes with this one: it is admitted or rejected
+    /// here, and not when it is first polled.
+    #[inline]
+    pub(crate) fn start<F, C>(
+        &self,
+        classifier: C,
+        make: impl FnOnce() -> F,
+    ) -> Started<&Machine, F, C> {
+        Started::new(&self.0, classifier, make)
     }
 
     /// What the other files of the room work with.

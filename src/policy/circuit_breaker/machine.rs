@@ -3,11 +3,11 @@
 //! What a call reads is in [`Front`], one cache line that is written only when the state changes.
 //! What changes the state is in [`Control`](super::control::Control), behind a short lock.
 
+use super::admission::{Answer, Refused, Ticket, Why};
 use super::config::{DroppedCalls, Plan, Rules, Shape};
 use super::control::{Control, Locked};
-use super::event::{CircuitBreakerEvent, PackedFacts, State};
+use super::event::{CircuitBreakerEvent, State};
 use super::totals::{Counter, LastWords};
-use super::trace::LastTold;
 use super::windows::Windows;
 use super::word::{Flags, Word};
 use crate::kernel::clock::Clock;
@@ -18,23 +18,21 @@ use crate::kernel::instant::{Instant, saturating_nanos};
 use crate::kernel::name::Name;
 use crate::kernel::outcome::Tidings;
 use crate::kernel::ratio::Ratio;
-use crate::kernel::rejection::{Rejection, RejectionKind};
+use crate::kernel::rejection::{Cause, Rejection, RejectionKind};
 use crate::kernel::stripe::Striped;
 use crate::kernel::sync::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Mutex, Ordering, Published};
+use crate::kernel::told::LastTold;
 use crate::kernel::window::time::{Recorded, TimeWindow};
 use crate::kernel::window::{Class, Counts};
 use crossbeam_utils::CachePadded;
-use std::error::Error;
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 /// The policy's type, in errors and metric labels.
 pub(super) const POLICY: &str = "circuit_breaker";
 
-pub(super) type Cause = Arc<dyn Error + Send + Sync>;
-
-pub(super) struct Machine {
+pub(crate) struct Machine {
     pub(super) front: CachePadded<Front>,
     pub(super) windows: Windows,
     pub(super) totals: Striped<{ Counter::ALL }>,
@@ -55,80 +53,17 @@ pub(super) struct Front {
     pub(super) word: AtomicU64,
     /// When an open circuit may be probed, in nanoseconds of the clock.
     pub(super) end: AtomicU64,
-    pub(super) facts: AtomicU64,
+    pub(super) why: AtomicU64,
     /// Longer calls are slow; `u64::MAX` for none.
     slow_limit: AtomicU64,
     minimum: AtomicU64,
     /// In millionths; 0 for none.
     failure_rate: AtomicU32,
     slow_rate: AtomicU32,
+    /// How far the coarse clock may lag, in nanoseconds; [`NO_GRAIN`] where it is too coarse.
+    grain: AtomicU64,
     failures_only: AtomicBool,
-    coarse: AtomicBool,
     dropped: AtomicU8,
-}
-
-/// What an admitted call carries: the state word it was admitted under, and a mark: the number of
-/// the probe in the half-open state; else when it began, or 0 if nobody asks.
-#[derive(Clone, Copy)]
-pub(super) struct Ticket {
-    pub(super) word: Word,
-    mark: u64,
-}
-
-impl Ticket {
-    pub(super) fn new(word: Word, mark: u64) -> Self {
-        Self { word, mark }
-    }
-
-    /// The number of the probe, if the call is one.
-    pub(super) fn probe(self) -> Option<u64> {
-        (self.word.state() == State::HalfOpen).then_some(self.mark)
-    }
-
-    fn started(self) -> Option<Instant> {
-        let has_start = self.mark != 0 && self.probe().is_none();
-        has_start.then(|| Instant::from_nanos(self.mark))
-    }
-}
-
-/// Why a call is not admitted, in three words.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Refused {
-    pub(super) kind: RejectionKind,
-    /// In nanoseconds; `u64::MAX` for none.
-    retry_after: u64,
-    facts: PackedFacts,
-}
-
-impl Refused {
-    /// Open until `end`.
-    pub(super) fn open(now: Instant, end: Instant, facts: PackedFacts) -> Self {
-        Self {
-            kind: RejectionKind::Open,
-            // The longest wait there is must not read as none.
-            retry_after: end
-                .as_nanos()
-                .saturating_sub(now.as_nanos())
-                .min(u64::MAX - 1),
-            facts,
-        }
-    }
-
-    /// Open, and worth another try at once.
-    pub(super) fn due() -> Self {
-        Self {
-            retry_after: 0,
-            ..Self::plain(RejectionKind::Open)
-        }
-    }
-
-    pub(super) fn plain(kind: RejectionKind) -> Self {
-        Self {
-            kind,
-            retry_after: u64::MAX,
-            facts: PackedFacts::NONE,
-        }
-    }
 }
 
 impl Machine {
@@ -171,22 +106,19 @@ impl Machine {
     pub(super) fn admit(&self) -> Result<Ticket, Refused> {
         let word = self.word();
         if word.admits_at_once() {
-            return Ok(Ticket { word, mark: 0 });
-        }
-        // Its result is taken apart here, so that the short way does not go through memory.
-        match self.admit_guarded(word) {
-            Ok(ticket) => Ok(ticket),
-            Err(refused) => Err(refused),
+            Ok(Ticket::new(word, 0))
+        } else {
+            self.admit_guarded(word).into()
         }
     }
 
     #[inline(never)]
-    fn admit_guarded(&self, mut word: Word) -> Result<Ticket, Refused> {
+    fn admit_guarded(&self, mut word: Word) -> Answer {
         loop {
             match word.state() {
                 State::Open => {
-                    let end = Instant::from_nanos(self.front.end.load(Ordering::Acquire));
-                    let facts = PackedFacts(self.front.facts.load(Ordering::Acquire));
+                    let end = self.front.end();
+                    let why = Why::from_bits(self.front.why.load(Ordering::Acquire));
                     // Only if the state still stands do the two words belong to it.
                     let again = self.word();
                     if again != word {
@@ -195,12 +127,12 @@ impl Machine {
                     }
                     let now = self.now_for_open(end);
                     if now < end {
-                        return Err(Refused::open(now, end, facts));
+                        return Err(Refused::open(now, end, why)).into();
                     }
-                    return self.locked(|locked| locked.admit());
+                    return self.locked(|locked| locked.admit()).into();
                 }
-                State::HalfOpen => return self.locked(|locked| locked.admit()),
-                State::ForcedOpen => return Err(Refused::plain(RejectionKind::ForcedOpen)),
+                State::HalfOpen => return self.locked(|locked| locked.admit()).into(),
+                State::ForcedOpen => return Err(Refused::forced_open()).into(),
                 State::Closed | State::Disabled | State::MetricsOnly => {
                     let is_clocked = word.is_clocked();
                     let started = if is_clocked {
@@ -208,31 +140,33 @@ impl Machine {
                     } else {
                         0
                     };
-                    return Ok(Ticket {
-                        word,
-                        mark: started,
-                    });
+                    return Ok(Ticket::new(word, started)).into();
                 }
             }
         }
     }
 
     /// Whether a call would be rejected now without asking further: open and not due, or forced.
+    #[inline]
     pub(super) fn is_shut(&self) -> bool {
-        let end = || Instant::from_nanos(self.front.end.load(Ordering::Acquire));
-        match self.word().state() {
-            State::Open => self.now_for_open(end()) < end(),
-            State::ForcedOpen => true,
-            _ => false,
-        }
+        let word = self.word();
+        !word.lets_calls_in() && self.is_shut_in(word.state())
+    }
+
+    #[inline(never)]
+    fn is_shut_in(&self, state: State) -> bool {
+        let end = self.front.end();
+        state == State::ForcedOpen || (state == State::Open && self.now_for_open(end) < end)
     }
 
     /// Now, for comparing with the end of the open state. Within a grain of it the coarse reading
     /// would not do: a caller who waited for exactly `retry_after` would be told to wait again.
+    #[inline]
     fn now_for_open(&self, end: Instant) -> Instant {
-        if self.front.coarse.load(Ordering::Relaxed) {
+        let grain = self.front.grain.load(Ordering::Relaxed);
+        if grain != NO_GRAIN {
             let now = self.clock.coarse();
-            if now + self.clock.grain() < end {
+            if now.as_nanos().saturating_add(grain) < end.as_nanos() {
                 return now;
             }
         }
@@ -381,32 +315,38 @@ impl Machine {
         }
     }
 
-    /// Counts a refusal and makes the error for it.
-    #[inline]
-    pub(super) fn reject(&self, refused: Refused) -> Rejection {
-        self.count(match refused.kind {
+    /// Counts a refusal and makes the error for it, in what it is to be returned in.
+    ///
+    /// The whole is made first, where it is wanted, and counted then. An atomic add waits until all
+    /// that was written before is in the cache, from where it can be read in pieces of any width;
+    /// without that, each move of it on its way out stalls.
+    #[inline(never)]
+    pub(super) fn reject<R>(&self, refused: Refused, wrap: impl FnOnce(Rejection) -> R) -> R {
+        let wrapped = wrap(self.rejection(refused));
+        let kind = refused.why.kind();
+        self.totals.bump(match kind {
             RejectionKind::ForcedOpen => Counter::RejectedForcedOpen,
             RejectionKind::ProbesFull => Counter::RejectedProbesFull,
             _ => Counter::RejectedOpen,
-        });
-        self.trace_rejection(refused.kind);
-        self.rejection(refused)
+        } as usize);
+        self.trace_rejection(kind);
+        wrapped
     }
 
     /// The error for a refusal.
     #[inline]
     pub(super) fn rejection(&self, refused: Refused) -> Rejection {
-        let cause = if refused.facts.has_cause() {
-            self.cause.read(Arc::clone)
+        let cause = if refused.why.has_cause() {
+            self.cause.get()
         } else {
             None
         };
-        Rejection::assemble(
+        Rejection::assemble_packed(
             POLICY,
             self.name.clone(),
-            refused.kind,
-            refused.facts.facts(),
-            (refused.retry_after != u64::MAX).then(|| Duration::from_nanos(refused.retry_after)),
+            refused.why.kind(),
+            refused.why.facts(),
+            refused.retry_after,
             cause,
         )
     }
@@ -444,7 +384,14 @@ impl Machine {
     }
 }
 
+const NO_GRAIN: u64 = u64::MAX;
+
 impl Front {
+    #[inline]
+    fn end(&self) -> Instant {
+        Instant::from_nanos(self.end.load(Ordering::Acquire))
+    }
+
     fn new() -> Self {
         let flags = Flags {
             clocked: false,
@@ -455,13 +402,13 @@ impl Front {
         Self {
             word: AtomicU64::new(Word::new(State::Closed, 1, false, flags).bits()),
             end: AtomicU64::new(0),
-            facts: AtomicU64::new(0),
+            why: AtomicU64::new(0),
             slow_limit: AtomicU64::new(u64::MAX),
             minimum: AtomicU64::new(1),
             failure_rate: AtomicU32::new(0),
             slow_rate: AtomicU32::new(0),
+            grain: AtomicU64::new(NO_GRAIN),
             failures_only: AtomicBool::new(false),
-            coarse: AtomicBool::new(false),
             dropped: AtomicU8::new(0),
         }
     }
@@ -482,10 +429,12 @@ impl Front {
             .store(parts(rules.slow.rate), Ordering::Relaxed);
         self.failures_only
             .store(rules.failures_only, Ordering::Relaxed);
-        self.coarse.store(
-            clock.is_coarse_enough_for(rules.wait.base()),
-            Ordering::Relaxed,
-        );
+        let grain = if clock.is_coarse_enough_for(rules.wait.base()) {
+            saturating_nanos(clock.grain())
+        } else {
+            NO_GRAIN
+        };
+        self.grain.store(grain, Ordering::Relaxed);
         self.dropped.store(rules.dropped.code(), Ordering::Relaxed);
     }
 }

@@ -87,6 +87,7 @@
 #![doc = include_str!("RULES.md")]
 #![allow(clippy::doc_markdown, reason = "a rule's id is no identifier")]
 
+mod admission;
 mod call;
 mod config;
 #[cfg(feature = "serde")]
@@ -109,11 +110,13 @@ mod trace;
 mod windows;
 mod word;
 
+pub(crate) use call::Started;
 pub use config::{CircuitBreakerConfig, DroppedCalls, ProbeDecision, Window};
 pub use control::Mode;
 pub use event::{CircuitBreakerEvent, EventKind, Reason, State, Trip};
 pub(crate) use handle::WeakCircuitBreaker;
 pub use handle::{CircuitBreaker, TransitionRefused};
+pub(crate) use machine::Machine;
 pub use permit::{OwnedPermit, Permit};
 pub use service::{CircuitBreakerFuture, CircuitBreakerLayer, CircuitBreakerService};
 pub use snapshot::{CircuitBreakerSnapshot, WindowSnapshot};

@@ -1,6 +1,7 @@
 //! Leave to make one call, and the duty to say how it went.
 
-use super::machine::{Machine, Ticket};
+use super::admission::Ticket;
+use super::machine::Machine;
 use crate::kernel::outcome::{Outcome, Tidings, Verdict};
 use crate::kernel::shared::Shared;
 use std::fmt;

@@ -1,9 +1,10 @@
 //! The tower layer: a thin user of the handle.
 
-use super::call::{Making, Observed};
+use super::admission::{Refused, Ticket};
+use super::call::{Making, Started};
 use super::event::State;
 use super::handle::CircuitBreaker;
-use super::machine::{Machine, Refused, Ticket};
+use super::machine::Machine;
 use crate::kernel::outcome::{Classifier, DefaultClassifier, Tidings};
 use crate::kernel::rejection::Rejection;
 use crate::kernel::shared::Shared;
@@ -155,34 +156,29 @@ where
         let machine = self.breaker.machine();
         let ticket = match machine.admit() {
             Ok(ticket) if self.inner_is_ready => ticket,
-            admission => return CircuitBreakerFuture::rejected(refuse(machine, admission)),
+            Ok(ticket) => return turn_away(machine, ticket),
+            Err(refused) => return machine.reject(refused, CircuitBreakerFuture::rejected),
         };
         self.inner_is_ready = false;
         // A panic of the inner `call`, or of the classifier's clone, is a failure.
         let (classifier, future) = Making::new(machine, ticket)
             .make(|| (self.classifier.clone(), self.inner.call(request)));
-        let call = Observed::new(machine.clone(), ticket, classifier, future);
         CircuitBreakerFuture {
-            state: CallState::Called { call },
+            started: Started::called(machine.clone(), ticket, classifier, future),
         }
     }
 }
 
-/// The rejection of a call that was refused, or that became due between `poll_ready`, which did
-/// not ask the inner service, and `call`.
+/// Rejects a call that became due between `poll_ready`, which did not ask the inner service, and
+/// `call`.
 #[cold]
 #[inline(never)]
-fn refuse(machine: &Machine, admission: Result<Ticket, Refused>) -> Rejection {
-    match admission {
-        Err(refused) => machine.reject(refused),
-        Ok(ticket) => {
-            machine.withdraw(ticket);
-            if ticket.word.state() == State::Disabled {
-                machine.rejection(Refused::due())
-            } else {
-                machine.reject(Refused::due())
-            }
-        }
+fn turn_away<F, C>(machine: &Machine, ticket: Ticket) -> CircuitBreakerFuture<F, C> {
+    machine.withdraw(ticket);
+    if ticket.word.state() == State::Disabled {
+        CircuitBreakerFuture::rejected(machine.rejection(Refused::due()))
+    } else {
+        machine.reject(Refused::due(), CircuitBreakerFuture::rejected)
     }
 }
 
@@ -214,24 +210,14 @@ pin_project! {
     #[must_use = "futures do nothing unless polled"]
     pub struct CircuitBreakerFuture<F, C = DefaultClassifier> {
         #[pin]
-        state: CallState<F, C>,
-    }
-}
-
-pin_project! {
-    #[project = CallStateProjection]
-    enum CallState<F, C> {
-        Called { #[pin] call: Observed<Shared<Machine>, F, C> },
-        Rejected { rejection: Option<Rejection> },
+        started: Started<Shared<Machine>, F, C>,
     }
 }
 
 impl<F, C> CircuitBreakerFuture<F, C> {
     fn rejected(rejection: Rejection) -> Self {
         Self {
-            state: CallState::Rejected {
-                rejection: Some(rejection),
-            },
+            started: Started::rejected(rejection),
         }
     }
 }
@@ -250,14 +236,7 @@ where
         reason = "see `call`: a poll that is called stalls"
     )]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project().state.project() {
-            CallStateProjection::Called { call } => call.poll(cx),
-            CallStateProjection::Rejected { rejection } => match rejection.take() {
-                Some(rejection) => Poll::Ready(Err(rejection.into())),
-                // Polled again after it ended: there is nothing more to say.
-                None => Poll::Pending,
-            },
-        }
+        self.project().started.poll(cx)
     }
 }
 

@@ -223,7 +223,11 @@ impl Stage {
         let machine = self.breaker.machine();
         let ticket = match machine.admit() {
             Ok(ticket) => ticket,
-            Err(refused) => return self.ledger.rejected(&machine.reject(refused)),
+            Err(refused) => {
+                return self
+                    .ledger
+                    .rejected(&machine.reject(refused, |rejection| rejection));
+            }
         };
         let permit = OwnedPermit::new(machine.clone(), ticket);
         self.ledger.sends(ticket, self.probes);

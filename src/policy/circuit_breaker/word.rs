@@ -40,6 +40,15 @@ pub(super) struct Flags {
 }
 
 impl Word {
+    /// In the place of the state, what no state has.
+    pub(super) const NO_STATE: u64 = STATE_MASK;
+
+    /// Whether these bits are not those of a state word.
+    #[inline]
+    pub(super) const fn is_no_state(bits: u64) -> bool {
+        bits & STATE_MASK == Self::NO_STATE
+    }
+
     pub(super) fn new(state: State, generation: u64, clear: bool, flags: Flags) -> Self {
         let bit = |set: bool, bit: u64| if set { bit } else { 0 };
         Self::from_bits(
@@ -75,6 +84,12 @@ impl Word {
     #[inline]
     pub(super) fn admits_at_once(self) -> bool {
         self.bits() & (STATE_MASK | CLOCKED) <= State::MetricsOnly.code()
+    }
+
+    /// Whether calls are let in, whatever the time: closed, disabled or metrics-only.
+    #[inline]
+    pub(super) fn lets_calls_in(self) -> bool {
+        self.bits() & STATE_MASK <= State::MetricsOnly.code()
     }
 
     /// Whether a success has nothing to do but to be counted: closed, clear, no time window and

@@ -101,14 +101,19 @@ impl Scraped {
     /// The series of `metric` for the policy `name`: the value of the remaining label (empty if
     /// there is none), and the figure.
     pub(super) fn of(&self, metric: &str, name: &str) -> BTreeMap<&str, f64> {
+        self.of_policy("circuit_breaker", metric, name)
+    }
+
+    /// The same of a policy of another type.
+    pub(super) fn of_policy(&self, policy: &str, metric: &str, name: &str) -> BTreeMap<&str, f64> {
         let mut found = BTreeMap::new();
         for sample in &self.samples {
             let labels = &sample.labels;
             if sample.name != metric || labels.get("name").is_none_or(|of| of != name) {
                 continue;
             }
-            if let Some(policy) = labels.get("policy") {
-                assert_eq!(policy, "circuit_breaker");
+            if let Some(of) = labels.get("policy") {
+                assert_eq!(of, policy);
             }
             let mut rest = labels
                 .iter()

@@ -1,0 +1,181 @@
+//! What a pipeline is made of.
+
+use crate::kernel::config::ConfigError;
+#[cfg(feature = "serde")]
+use crate::kernel::config::{duration_text, part_text};
+use crate::policy::bulkhead::BulkheadConfig;
+use crate::policy::circuit_breaker::CircuitBreakerConfig;
+use crate::policy::retry::RetryConfig;
+use std::time::Duration;
+
+/// The configuration of a [`Pipeline`](super::Pipeline): its parts, each of which can be off.
+///
+/// | part | default | why |
+/// |---|---|---|
+/// | [`total_timeout`](Self::total_timeout) | 30 s | no caller waits longer, whatever the parts inside do: what most HTTP clients and proxies give a request |
+/// | [`bulkhead`](Self::bulkhead) | 25 calls, no queue | a callee that hangs holds 25 of our calls and not all of them |
+/// | [`retry`](Self::retry) | 3 attempts, within a budget | a blip is invisible; an outage costs 20 % more load and not three times as much |
+/// | [`circuit_breaker`](Self::circuit_breaker) | 50 % of the last 100 calls | a callee that is down is not asked |
+/// | [`attempt_timeout`](Self::attempt_timeout) | 10 s | three attempts fit into the total, so that a hanging one is retried |
+///
+/// ```
+/// use backstop::{BulkheadConfig, PipelineConfig};
+/// use std::time::Duration;
+///
+/// let config = PipelineConfig::default()
+///     .total_timeout(Duration::from_secs(3))
+///     .attempt_timeout(Duration::from_secs(1))
+///     .bulkhead(BulkheadConfig::default().max_concurrent(64))
+///     .without_retry();
+/// # let _ = config;
+/// ```
+///
+/// With the feature `serde` it is read from text. A part that is not named has its default, a part
+/// that is `"off"` is left out, and unknown fields are refused:
+///
+/// ```
+/// # #[cfg(feature = "serde")] {
+/// let config: backstop::PipelineConfig = toml::from_str(r#"
+///     total_timeout = "3s"
+///     attempt_timeout = "1s"
+///     retry = "off"
+///
+///     [bulkhead]
+///     max_concurrent = 64
+///
+///     [circuit_breaker]
+///     failure_rate = "30%"
+/// "#).unwrap();
+/// # backstop::Pipeline::new("x", config).unwrap();
+/// # }
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(default, deny_unknown_fields)
+)]
+pub struct PipelineConfig {
+    #[cfg_attr(feature = "serde", serde(with = "duration_text::or_off"))]
+    pub(super) total_timeout: Option<Duration>,
+    #[cfg_attr(feature = "serde", serde(with = "duration_text::or_off"))]
+    pub(super) attempt_timeout: Option<Duration>,
+    #[cfg_attr(feature = "serde", serde(with = "part_text"))]
+    pub(super) bulkhead: Option<BulkheadConfig>,
+    #[cfg_attr(feature = "serde", serde(with = "part_text"))]
+    pub(super) retry: Option<RetryConfig>,
+    #[cfg_attr(feature = "serde", serde(with = "part_text"))]
+    pub(super) circuit_breaker: Option<CircuitBreakerConfig>,
+}
+
+impl Default for PipelineConfig {
+    fn default() -> Self {
+        Self {
+            total_timeout: Some(Duration::from_secs(30)),
+            attempt_timeout: Some(Duration::from_secs(10)),
+            bulkhead: Some(BulkheadConfig::default()),
+            retry: Some(RetryConfig::default()),
+            circuit_breaker: Some(CircuitBreakerConfig::default()),
+        }
+    }
+}
+
+impl PipelineConfig {
+    /// No part at all: begin here to name each one that is wanted.
+    pub const fn empty() -> Self {
+        Self {
+            total_timeout: None,
+            attempt_timeout: None,
+            bulkhead: None,
+            retry: None,
+            circuit_breaker: None,
+        }
+    }
+
+    /// The longest that a call may take with all its attempts and waits, above zero. Default: 30 s.
+    pub const fn total_timeout(mut self, limit: Duration) -> Self {
+        self.total_timeout = Some(limit);
+        self
+    }
+
+    /// A call may take as long as it takes.
+    pub const fn without_total_timeout(mut self) -> Self {
+        self.total_timeout = None;
+        self
+    }
+
+    /// The longest that one attempt may take: above zero, at most the total. Default: 10 s.
+    ///
+    /// A time window of the breaker must be at least twice as long, or calls that are cut off leave
+    /// the window before they can be judged together.
+    pub const fn attempt_timeout(mut self, limit: Duration) -> Self {
+        self.attempt_timeout = Some(limit);
+        self
+    }
+
+    /// An attempt may take as long as it takes, within the total.
+    pub const fn without_attempt_timeout(mut self) -> Self {
+        self.attempt_timeout = None;
+        self
+    }
+
+    /// How many calls run at once. A call with its attempts and the waits between them counts once.
+    pub fn bulkhead(mut self, bulkhead: BulkheadConfig) -> Self {
+        self.bulkhead = Some(bulkhead);
+        self
+    }
+
+    /// Any number of calls runs at once.
+    pub fn without_bulkhead(mut self) -> Self {
+        self.bulkhead = None;
+        self
+    }
+
+    /// What is tried again, and when.
+    pub fn retry(mut self, retry: RetryConfig) -> Self {
+        self.retry = Some(retry);
+        self
+    }
+
+    /// One attempt per call.
+    pub fn without_retry(mut self) -> Self {
+        self.retry = None;
+        self
+    }
+
+    /// When the callee is not asked. The breaker counts attempts, not calls.
+    pub fn circuit_breaker(mut self, circuit_breaker: CircuitBreakerConfig) -> Self {
+        self.circuit_breaker = Some(circuit_breaker);
+        self
+    }
+
+    /// The callee is always asked.
+    pub fn without_circuit_breaker(mut self) -> Self {
+        self.circuit_breaker = None;
+        self
+    }
+
+    /// Checks what no part can see on its own; each part checks itself.
+    pub(super) fn check_together(&self) -> Result<(), ConfigError> {
+        let Some(attempt) = self.attempt_timeout else {
+            return Ok(());
+        };
+        if let Some(total) = self.total_timeout.filter(|total| attempt > *total) {
+            return Err(ConfigError::new(
+                "attempt_timeout",
+                format_args!("{attempt:?}"),
+                format!("at most the total_timeout ({total:?})"),
+            ));
+        }
+        let span = self.circuit_breaker.as_ref().and_then(|c| c.time_span());
+        match span.filter(|span| *span < attempt.saturating_mul(2)) {
+            None => Ok(()),
+            Some(span) => Err(ConfigError::new(
+                "window.time",
+                format_args!("{span:?}"),
+                format!("at least twice the attempt_timeout ({attempt:?})"),
+            )
+            .within("circuit_breaker")),
+        }
+    }
+}
