@@ -56,7 +56,8 @@
 //!
 //! Total timeout, bulkhead, retry, breaker (count window; seatbelt has time windows only), attempt timeout.
 //! tower-resilience has all five. seatbelt has no bulkhead: through tower the stack has tower's, by its own trait it has
-//! four. tower has no breaker: four too.
+//! four. tower has no breaker: four too. Ours is a `Pipeline`, the five policies each by its own handle, and the five
+//! layers.
 //!
 //! # Rows
 //!

@@ -30,9 +30,12 @@ fn breaker(config: CircuitBreakerConfig) -> CircuitBreaker {
     CircuitBreaker::new("compare", config).expect("a valid configuration")
 }
 
-/// With a count window.
+pub(super) fn count() -> CircuitBreakerConfig {
+    config(Kept::count(CALLS as u32))
+}
+
 pub(super) fn counting() -> CircuitBreaker {
-    breaker(config(Kept::count(CALLS as u32)))
+    breaker(count())
 }
 
 fn tower(breaker: CircuitBreaker) -> impl Peer {

@@ -1,16 +1,38 @@
-//! The five of ours, each by its own handle, or each by its layer.
+//! The five of ours in one pipeline, each by its own handle, or each by its layer.
 
 use backstop::policy::bulkhead::BulkheadLayer;
 use backstop::policy::errors::WrapErrorsLayer;
 use backstop::policy::retry::RetryLayer;
 use backstop::policy::timeout::TimeoutLayer;
-use backstop::{Bulkhead, CircuitBreaker, CircuitBreakerLayer, Retry, Timeout};
+use backstop::{
+    Bulkhead, BulkheadConfig, CircuitBreaker, CircuitBreakerLayer, Pipeline, PipelineConfig, Retry,
+    Timeout,
+};
 use tower::ServiceBuilder;
 
 use super::{CLONED, STATIC, STATIC_TOWER, TOWER, breaker, bulkhead, fixed, retry, timeout};
 use crate::call::{Ask, Backend, Peer, Seen, Tower, at_once, backend};
 use crate::settings::{ATTEMPT_LIMIT, CONCURRENT, TOTAL_LIMIT};
 use crate::suite::{Row, Suite, Window};
+
+#[derive(Clone)]
+struct Whole(Pipeline);
+
+impl Peer for Whole {
+    fn call(&mut self, ask: Ask) -> Seen {
+        at_once(self.0.call(|_| backend(ask)))
+    }
+}
+
+fn pipeline() -> Pipeline {
+    let config = PipelineConfig::default()
+        .total_timeout(TOTAL_LIMIT)
+        .bulkhead(BulkheadConfig::default().max_concurrent(CONCURRENT as u32))
+        .retry(retry::config())
+        .circuit_breaker(breaker::count())
+        .attempt_timeout(ATTEMPT_LIMIT);
+    Pipeline::new("compare", config).expect("a valid configuration")
+}
 
 #[derive(Clone)]
 struct Handles {
@@ -74,8 +96,10 @@ impl Handles {
 
 pub(super) fn rows(suite: &mut Suite<'_>) {
     let row = |name| Row::new(name, Window::Calls);
-    suite.row(row(STATIC), Handles::fixed);
-    suite.row(row(CLONED), Handles::cloned);
+    suite.row(row(STATIC), || Whole(fixed(pipeline())));
+    suite.row(row(CLONED), || Whole(pipeline()));
+    suite.row(row("backstop-static-handles"), Handles::fixed);
+    suite.row(row("backstop-cloned-handles"), Handles::cloned);
     suite.row(row(STATIC_TOWER), || Handles::fixed().tower());
     suite.row(row(TOWER), || Handles::cloned().tower());
 }
