@@ -10,7 +10,7 @@ use backstop::kernel::clock::Clock;
 use backstop::kernel::outcome::AnyError;
 use backstop::kernel::rejection::Error as CallError;
 use backstop::policy::circuit_breaker::Window;
-use backstop::{CircuitBreaker, CircuitBreakerConfig, Timeout};
+use backstop::{Bulkhead, BulkheadConfig, CircuitBreaker, CircuitBreakerConfig, Timeout};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use std::future::{Future, ready};
 use std::hint::black_box;
@@ -28,7 +28,7 @@ trait Call: Sync {
 }
 
 /// Polls a call that is ready at once, and looks at its result where it is: moving it on is the
-/// caller's cost, and a bare call's result has a word where a guarded one's has fourteen.
+/// caller's cost, and a bare call's result has a word where a guarded one's has nine.
 fn succeeds<T, E>(call: impl Future<Output = Result<T, E>>) -> bool {
     let mut call = pin!(call);
     match call.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
@@ -147,6 +147,40 @@ impl Call for Rejected {
     }
 }
 
+/// The bulkhead's async call on a borrowed handle.
+struct Limited(Bulkhead);
+impl Call for Limited {
+    fn call(&self, reply: Reply) -> bool {
+        succeeds(self.0.call(|| ready(black_box(reply))))
+    }
+}
+
+/// A slot taken and given back, around nothing.
+struct Slot(Bulkhead);
+impl Call for Slot {
+    fn call(&self, reply: Reply) -> bool {
+        let permit = self.0.try_acquire();
+        black_box(reply).is_ok() && permit.is_ok()
+    }
+}
+
+/// Refused at once; the slot is elsewhere.
+struct Refused(Bulkhead);
+impl Call for Refused {
+    fn call(&self, reply: Reply) -> bool {
+        black_box(reply).is_ok() && self.0.try_acquire().is_err()
+    }
+}
+
+fn bulkhead(config: BulkheadConfig) -> Bulkhead {
+    let bulkhead = Bulkhead::new("bench", config).expect("a valid configuration");
+    Bulkhead::from(&*Box::leak(Box::new(bulkhead)))
+}
+
+fn slots() -> BulkheadConfig {
+    BulkheadConfig::default()
+}
+
 /// A case: what is called, whether one call in a hundred fails, and whether calls are rejected.
 struct Case {
     id: &'static str,
@@ -185,6 +219,20 @@ fn cases() -> Vec<Case> {
     vec![
         case("bare", || Healthy(Bare)),
         case("fetch_add", || Healthy(FetchAdd(AtomicU64::new(0)))),
+        case("bulkhead", || Healthy(Limited(bulkhead(slots())))),
+        case("bulkhead_untotalled", || {
+            Healthy(Limited(bulkhead(slots().totals(false))))
+        }),
+        case("bulkhead_with_queue", || {
+            let config = slots().queue(10, Duration::from_secs(1));
+            Healthy(Limited(bulkhead(config)))
+        }),
+        case("bulkhead_permit", || Healthy(Slot(bulkhead(slots())))),
+        case("bulkhead_refusal", || {
+            let bulkhead = bulkhead(slots().max_concurrent(1));
+            std::mem::forget(bulkhead.try_acquire());
+            Healthy(Refused(bulkhead))
+        }),
         case("breaker_count_static", || {
             Healthy(Borrowed(leaked(breaker(count()))))
         }),

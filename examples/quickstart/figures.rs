@@ -3,6 +3,7 @@
 use crate::load::{End, Record};
 use crate::script::{Day, Phase};
 use backstop::kernel::event::Subscriber;
+use backstop::kernel::rejection::RejectionKind;
 use backstop::policy::circuit_breaker::{CircuitBreakerEvent, EventKind, Reason, State};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -36,6 +37,21 @@ impl Summary {
             records
                 .iter()
                 .filter(|record| phases.contains(&record.phase)),
+        )
+    }
+
+    /// Of the calls that were made, so without those that were rejected.
+    pub(crate) fn of_made(records: &[Record], phase: Phase) -> Self {
+        // A call that timed out was made.
+        let made = |record: &&Record| match record.end {
+            End::Rejected(kind) => kind == RejectionKind::TimedOut,
+            End::Success | End::Failure => true,
+        };
+        Self::of(
+            records
+                .iter()
+                .filter(made)
+                .filter(|record| record.phase == phase),
         )
     }
 
@@ -78,11 +94,12 @@ pub(crate) struct Transition {
 }
 
 pub(crate) fn transitions(
-    events: &mut Subscriber<CircuitBreakerEvent>,
+    events: Option<Subscriber<CircuitBreakerEvent>>,
     day: &Day,
 ) -> Vec<Transition> {
     let mut transitions = Vec::new();
-    while let Some(event) = events.try_recv() {
+    let mut events = events;
+    while let Some(event) = events.as_mut().and_then(Subscriber::try_recv) {
         if let EventKind::StateChanged {
             from, to, reason, ..
         } = event.kind

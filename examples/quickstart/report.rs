@@ -1,44 +1,40 @@
 //! What the user sees: a line per half second while the day passes, then a table.
 
-use crate::Side;
 use crate::figures::{Summary, Transition, rejections};
-use crate::load::{End, Record};
+use crate::load::Record;
 use crate::script::{Day, Phase};
-use backstop::CircuitBreaker;
+use crate::{Side, Sides};
+use backstop::policy::retry::RetryTotals;
 use std::time::Duration;
 
 const TICK: Duration = Duration::from_millis(500);
 
 /// Prints a line per tick until the day is over; it tells of the calls that ended in the tick.
-pub(crate) async fn live(
-    bare: &Side,
-    protected: &Side,
-    breaker: Option<&CircuitBreaker>,
-    day: &Day,
-) {
-    println!(
-        "                     | {:^17} | {:^29}",
-        bare.name, protected.name
-    );
-    println!(" time  upstream      | success   reached | success   reached  rejected  breaker");
-    let (mut bare, mut protected) = (Ticker::of(bare), Ticker::of(protected));
+pub(crate) async fn live(sides: &Sides, day: &Day) {
+    let mut sides = sides.all().map(Ticker::of);
+    print!("                     ");
+    for ticker in &sides {
+        print!("| {:^30}", ticker.side.name);
+    }
+    print!("\n time  upstream      ");
+    for _ in &sides {
+        print!("| success  reached  state       ");
+    }
+    println!();
     let mut time = Duration::ZERO;
     while time < Day::length() {
         let phase = Phase::at(time);
         time += TICK;
         day.wait_until(time).await;
-        let (b, p) = (bare.tick(), protected.tick());
-        let state = breaker.map_or("none", |breaker| breaker.state().as_str());
-        println!(
-            "{:4.1} s {:<14}| {:>7} {:>9} | {:>7} {:>9} {:>9}  {state}",
-            time.as_secs_f64(),
-            phase.name(),
-            b.success,
-            b.reached,
-            p.success,
-            p.reached,
-            p.rejected,
-        );
+        print!("{:4.1} s {:<14}", time.as_secs_f64(), phase.name());
+        for ticker in &mut sides {
+            let tick = ticker.tick();
+            print!(
+                "| {:>7} {:>8}  {:<11} ",
+                tick.success, tick.reached, tick.state
+            );
+        }
+        println!();
     }
 }
 
@@ -52,7 +48,7 @@ struct Ticker<'a> {
 struct Tick {
     success: String,
     reached: u64,
-    rejected: usize,
+    state: &'static str,
 }
 
 impl<'a> Ticker<'a> {
@@ -68,94 +64,83 @@ impl<'a> Ticker<'a> {
         let records = self.side.log.records();
         let new = &records[self.seen..];
         let reached = self.side.upstream.reached_in(&Phase::ALL);
+        let breaker = self.side.breaker.as_ref();
         let tick = Tick {
             success: success(&Summary::of(new)),
             reached: reached - self.reached,
-            rejected: new
-                .iter()
-                .filter(|record| matches!(record.end, End::Rejected(_)))
-                .count(),
+            state: breaker.map_or("-", |breaker| breaker.state().as_str()),
         };
         (self.seen, self.reached) = (records.len(), reached);
         tick
     }
 }
 
-/// Prints the day as a table, the two clients side by side.
-pub(crate) fn table(bare: &Side, protected: &Side, transitions: &[Transition]) {
-    let (b, p) = (&bare.log.records()[..], &protected.log.records()[..]);
+/// Prints the day as a table, the clients side by side.
+pub(crate) fn table(sides: &Sides, retries: &RetryTotals, days: &[Vec<Transition>; 2]) {
+    let figure = |label: &str, of: &dyn Fn(&[Record]) -> String| {
+        row(label, sides.all().map(|side| of(&side.log.records())));
+    };
     println!();
-    row("", &bare.name, &protected.name);
-    row("calls", &b.len(), &p.len());
-    both("successes", b, p, |records| {
-        Summary::of(records).successes.to_string()
-    });
-    both("success rate", b, p, |records| {
-        success(&Summary::of(records))
-    });
+    row("", sides.all().map(|side| side.name.to_owned()));
+    figure("calls", &|records| records.len().to_string());
+    figure("success rate", &|records| success(&Summary::of(records)));
     for phase in Phase::ALL {
-        let label = format!("  while {}", phase.name());
-        both(&label, b, p, |records| {
+        figure(&format!("  while {}", phase.name()), &|records| {
             success(&Summary::of_phases(records, &[phase]))
         });
     }
-    both("a caller's wait, p50", b, p, |records| {
-        millis(Summary::of(records).wait_percentile(50))
+    figure("  while recovering, of the calls made", &|records| {
+        success(&Summary::of_made(records, Phase::Recovering))
     });
-    both("a caller's wait, p99", b, p, |records| {
-        millis(Summary::of(records).wait_percentile(99))
-    });
-    for (name, percentile) in [("p50", 50), ("p99", 99)] {
-        let label = format!("  while dead, {name}");
-        both(&label, b, p, |records| {
+    for percentile in [50, 99] {
+        figure(&format!("a caller's wait, p{percentile}"), &|records| {
+            millis(Summary::of(records).wait_percentile(percentile))
+        });
+    }
+    for percentile in [50, 99] {
+        figure(&format!("  while dead, p{percentile}"), &|records| {
             millis(Summary::of_phases(records, &[Phase::Dead]).wait_percentile(percentile))
         });
     }
-    let reached = |phases: &[Phase]| {
-        (
-            bare.upstream.reached_in(phases),
-            protected.upstream.reached_in(phases),
-        )
+    let reached = |label: &str, phases: &[Phase]| {
+        let figures = sides.all().map(|side| side.upstream.reached_in(phases));
+        row(label, figures.map(|reached| reached.to_string()));
     };
-    let (b_sick, p_sick) = reached(&Phase::SICK);
-    row("calls that reached the sick upstream", &b_sick, &p_sick);
+    reached("calls that reached the sick upstream", &Phase::SICK);
     for phase in Phase::SICK {
-        let (b_phase, p_phase) = reached(&[phase]);
-        row(&format!("  while {}", phase.name()), &b_phase, &p_phase);
+        reached(&format!("  while {}", phase.name()), &[phase]);
     }
-    for (kind, count) in rejections(p) {
-        row(&format!("rejected: {kind}"), &"-", &count);
-    }
-    if transitions.is_empty() {
-        return;
-    }
-    let forgone = Summary::of(b)
-        .successes
-        .saturating_sub(Summary::of(p).successes);
-    row("the price: successes forgone", &"-", &forgone);
-    println!("\nThe breaker's day:");
-    for change in transitions {
-        println!(
-            "{:7.2} s  {:<9} -> {:<9}  {:<13}  (upstream {})",
-            change.time.as_secs_f64(),
-            change.from.as_str(),
-            change.to.as_str(),
-            change.reason.as_str(),
-            Phase::at(change.time).name(),
-        );
-    }
-}
-
-fn both(label: &str, bare: &[Record], protected: &[Record], figure: impl Fn(&[Record]) -> String) {
-    row(label, &figure(bare), &figure(protected));
-}
-
-fn row(label: &str, bare: &dyn std::fmt::Display, protected: &dyn std::fmt::Display) {
-    println!(
-        "{label:<44}{:>10}{:>12}",
-        bare.to_string(),
-        protected.to_string()
+    reached("  while it was well or recovering", &Phase::UP);
+    let retried = retries.retries.to_string();
+    row(
+        "attempts that were further ones",
+        ["-".into(), "-".into(), retried],
     );
+    for kind in ["open", "probes_full", "full", "timed_out"] {
+        figure(&format!("rejected: {kind}"), &|records| {
+            let count = rejections(records).get(kind).copied();
+            count.map_or_else(|| "-".to_owned(), |count| count.to_string())
+        });
+    }
+    for (name, transitions) in ["breaker", "pipeline"].iter().zip(days) {
+        if !transitions.is_empty() {
+            println!("\nThe circuit's day, {name}:");
+        }
+        for change in transitions {
+            println!(
+                "{:7.2} s  {:<9} -> {:<9}  {:<13}  (upstream {})",
+                change.time.as_secs_f64(),
+                change.from.as_str(),
+                change.to.as_str(),
+                change.reason.as_str(),
+                Phase::at(change.time).name(),
+            );
+        }
+    }
+}
+
+fn row(label: &str, [bare, breaker, pipeline]: [String; 3]) {
+    println!("{label:<44}{bare:>10}{breaker:>12}{pipeline:>12}");
 }
 
 fn success(summary: &Summary) -> String {

@@ -32,6 +32,7 @@ impl Phase {
     ];
     /// The phases in which calls do more harm than good.
     pub(crate) const SICK: [Self; 3] = [Self::Slow, Self::Erroring, Self::Dead];
+    pub(crate) const UP: [Self; 3] = [Self::Healthy, Self::Recovering, Self::HealthyAgain];
     pub(crate) const WELL: [Self; 2] = [Self::Healthy, Self::HealthyAgain];
 
     pub(crate) const fn name(self) -> &'static str {

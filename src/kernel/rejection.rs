@@ -111,7 +111,8 @@ pub enum Facts {
     },
 }
 
-/// A policy's refusal of a call, by value: making or cloning one allocates nothing.
+/// A policy's refusal of a call, by value: making or cloning one allocates nothing, except that
+/// [`with_cause`](Self::with_cause) does.
 ///
 /// ```
 /// use backstop::{CircuitBreaker, CircuitBreakerConfig, Error};
@@ -126,23 +127,17 @@ pub enum Facts {
 /// ```
 #[derive(Clone)]
 pub struct Rejection {
-    what: What,
-    policy: &'static str,
-    name: Name,
+    // A word of its own, and the first: the compiler puts the tags of the enums around a rejection
+    // into what this has no use for, and so a result is moved in whole words.
+    facts: FactsKind,
     /// The numbers of the facts, as [`FactsKind`] says.
     numbers: u64,
+    policy: &'static str,
+    name: Name,
     /// In nanoseconds; [`NEVER`] for none, [`LONGEST`] for the longest there is.
     retry_after: u64,
     // A second pointer, so that the first one is thin.
     cause: Option<SharedCause>,
-}
-
-/// A whole word, and its tag at the front: there the compiler puts the "none of these" of the
-/// enums around a rejection, and a result is moved in whole words.
-#[derive(Clone, Copy)]
-#[repr(C, align(8))]
-struct What {
-    facts: FactsKind,
     kind: RejectionKind,
     executed: Executed,
 }
@@ -155,10 +150,10 @@ pub(crate) const LONGEST: u64 = NEVER - 1;
 
 /// Which of the [`Facts`] a word of numbers tells.
 ///
-/// A rejection is a cache line, because every guarded call's result has room for one: what is
-/// moved and stored with it is most of what a call costs.
+/// Packed, because every guarded call's result has room for a rejection: what is moved and stored
+/// with it is most of what a call costs.
 #[derive(Clone, Copy)]
-#[repr(u32)]
+#[repr(u64)]
 pub(crate) enum FactsKind {
     None,
     /// Two numbers, the bad ones in the low half; so are the next two.
@@ -228,19 +223,17 @@ impl Rejection {
     /// is no hint and no cause.
     pub const fn new(policy: &'static str, name: Name, kind: RejectionKind) -> Self {
         Self {
-            what: What {
-                facts: FactsKind::None,
-                kind,
-                executed: match kind {
-                    RejectionKind::TimedOut => Executed::Unknown,
-                    _ => Executed::No,
-                },
-            },
+            facts: FactsKind::None,
+            numbers: 0,
             policy,
             name,
-            numbers: 0,
             retry_after: NEVER,
             cause: None,
+            kind,
+            executed: match kind {
+                RejectionKind::TimedOut => Executed::Unknown,
+                _ => Executed::No,
+            },
         }
     }
 
@@ -269,25 +262,22 @@ impl Rejection {
         retry_after: u64,
         cause: Option<SharedCause>,
     ) -> Self {
-        let executed = Executed::No;
         Self {
-            what: What {
-                facts,
-                kind,
-                executed,
-            },
+            facts,
+            numbers,
             policy,
             name,
-            numbers,
             retry_after,
             cause,
+            kind,
+            executed: Executed::No,
         }
     }
 
     /// Adds the numbers behind it. A time limit above 584 years reads as
     /// [`Duration::MAX`].
     pub fn with_facts(mut self, facts: Facts) -> Self {
-        (self.what.facts, self.numbers) = facts.pack();
+        (self.facts, self.numbers) = facts.pack();
         self
     }
 
@@ -306,7 +296,7 @@ impl Rejection {
 
     /// Says that the call may have had an effect.
     pub fn with_executed(mut self, executed: Executed) -> Self {
-        self.what.executed = executed;
+        self.executed = executed;
         self
     }
 
@@ -322,17 +312,17 @@ impl Rejection {
 
     /// What happened.
     pub const fn kind(&self) -> RejectionKind {
-        self.what.kind
+        self.kind
     }
 
     /// Whether the call may have had an effect.
     pub const fn executed(&self) -> Executed {
-        self.what.executed
+        self.executed
     }
 
     /// The numbers behind it.
     pub const fn facts(&self) -> Facts {
-        Facts::unpack(self.what.facts, self.numbers)
+        Facts::unpack(self.facts, self.numbers)
     }
 
     /// How long to wait before coming back makes sense; never too short.
@@ -352,7 +342,7 @@ impl Rejection {
 
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = match self.what.kind {
+        let what = match self.kind {
             RejectionKind::Open => "is open",
             RejectionKind::ForcedOpen => "is forced open",
             RejectionKind::ProbesFull => "is half-open and has all its probes",
@@ -396,8 +386,8 @@ impl fmt::Debug for Rejection {
         f.debug_struct("Rejection")
             .field("policy", &self.policy)
             .field("name", &self.name)
-            .field("kind", &self.what.kind)
-            .field("executed", &self.what.executed)
+            .field("kind", &self.kind)
+            .field("executed", &self.executed)
             .field("facts", &self.facts())
             .field("retry_after", &self.retry_after())
             .field("cause", &self.cause)
@@ -593,10 +583,10 @@ mod tests {
     }
 
     #[test]
-    fn a_rejection_is_a_cache_line_and_so_is_the_result_of_a_call() {
-        assert_eq!(size_of::<Rejection>(), 64);
-        assert_eq!(size_of::<Error<u64>>(), 64);
-        assert_eq!(size_of::<Poll<Result<u64, Error<u64>>>>(), 64);
-        assert_eq!(size_of::<Poll<Result<[u64; 6], Error<[u64; 6]>>>>(), 64);
+    fn a_rejection_is_nine_words_and_so_is_the_result_of_a_call() {
+        assert_eq!(size_of::<Rejection>(), 72);
+        assert_eq!(size_of::<Error<u64>>(), 72);
+        assert_eq!(size_of::<Poll<Result<u64, Error<u64>>>>(), 72);
+        assert_eq!(size_of::<Poll<Result<[u64; 8], Error<[u64; 8]>>>>(), 72);
     }
 }

@@ -7,7 +7,7 @@
 
 #[cfg(not(any(backstop_loom, backstop_shuttle)))]
 mod imp {
-    pub(crate) use parking_lot::Mutex;
+    pub(crate) use parking_lot::{Mutex, MutexGuard};
     pub(crate) use std::sync::atomic::{
         AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
     };
@@ -22,7 +22,7 @@ mod imp {
     #[cfg(backstop_shuttle)]
     use shuttle::sync as checker;
 
-    use checker::MutexGuard;
+    pub(crate) use checker::MutexGuard;
     pub(crate) use checker::atomic::Ordering;
     #[cfg(backstop_shuttle)]
     pub(crate) use checker::atomic::{

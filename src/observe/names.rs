@@ -58,14 +58,16 @@ macro_rules! table {
 
 table! {
     /// `outcome` is `success`, `failure`, `ignored`, `dropped` or `late`; of a bulkhead, which does
-    /// not judge, `finished`. There is no `success` while successes are not counted (a circuit
-    /// breaker with `totals(false)` and no time window), and no `finished` of a bulkhead with
+    /// not judge, `finished`; of a retry `success`, `failure` or `dropped`, one for each call,
+    /// whatever the number of its attempts. There is no `success` while successes are not counted (a
+    /// circuit breaker with `totals(false)` and no time window), and no `finished` of a bulkhead with
     /// `totals(false)`.
     POLICY_CALLS: Counter "policy_calls_total" { "policy", "name", "outcome" }
         "Calls that a policy admitted and that have ended, by what they came to.";
     /// `reason` is `open`, `forced_open` or `probes_full` of a circuit breaker; of a bulkhead `full`,
     /// `wait_over` (it waited, and was full until the end of its wait), `forced_open` or
-    /// `no_runtime`; of a timeout `timed_out`, `forced_open` or `no_runtime`.
+    /// `no_runtime`; of a retry `forced_open`; of a timeout `timed_out`, `forced_open` or
+    /// `no_runtime`.
     POLICY_REJECTIONS: Counter "policy_rejections_total" { "policy", "name", "reason" }
         "Calls that a policy refused or ended.";
     /// Only of policies that keep durations: `CircuitBreakerConfig::durations`.
@@ -95,6 +97,15 @@ table! {
     /// the rejections is a share of.
     TIMEOUT_ARMED: Counter "timeout_armed_total" { "name" }
         "Calls that were pending at their first poll and so got a time limit.";
+    /// `attempt` is `first` or `retry`: their sum is the load that the calls made.
+    RETRY_ATTEMPTS: Counter "retry_attempts_total" { "name", "attempt" }
+        "Attempts that a retry made, the first ones and the others.";
+    /// `reason` is one of `retry::StopReason::ALL`.
+    RETRY_STOPS: Counter "retry_stops_total" { "name", "reason" }
+        "Calls whose last result called for another attempt, by why there was none.";
+    /// Of a retry without a budget there is none. Retries that share a budget show the same.
+    RETRY_BUDGET_BALANCE: Gauge "retry_budget_balance" { "name" }
+        "Retries that a retry's budget would allow now.";
 }
 
 /// Tells the `metrics` recorder that is installed here what each metric is.

@@ -10,9 +10,10 @@ use backstop::policy::circuit_breaker::{CircuitBreakerService, State};
 #[cfg(feature = "axum")]
 use backstop::policy::errors::RejectionResponseLayer;
 use backstop::policy::errors::WrapErrorsLayer;
+use backstop::policy::retry::{RetryService, RetryTotals};
 use backstop::{
     Bulkhead, BulkheadConfig, BulkheadLayer, CircuitBreaker, CircuitBreakerConfig,
-    CircuitBreakerLayer, Error, Timeout, TimeoutLayer,
+    CircuitBreakerLayer, Error, Retry, RetryConfig, RetryLayer, Timeout, TimeoutLayer,
 };
 use std::time::Duration;
 use tower::Layer;
@@ -66,6 +67,9 @@ table! {
     rejection_response: Row::new(|mock| RejectionResponseLayer::new().layer(mock));
     fault_without_faults: quiet_fault();
     timeout: limited();
+    retry_of_one_attempt: retry(RetryConfig::default().max_attempts(1), |totals| totals.exhausted);
+    retry_that_has_nothing_to_repeat: unrepeated();
+    retry_in_flight: retry(in_flight(), |totals| totals.exhausted);
     stack: several();
 }
 
@@ -176,6 +180,48 @@ fn limited() -> Row<impl Subject> {
             assert_eq!(refused.rejected_forced_open, ledger.rejected, "{ledger:?}");
             assert_eq!((refused.armed, refused.timed_out), (0, 0), "{ledger:?}");
         })
+}
+
+fn in_flight() -> RetryConfig {
+    let budget = backstop::kernel::budget::BudgetConfig::in_flight(0.2, 3);
+    RetryConfig::default().max_attempts(1).budget(budget)
+}
+
+/// What becomes of failed calls is told by `stopped`.
+fn retry(
+    config: RetryConfig,
+    stopped: fn(&RetryTotals) -> u64,
+) -> Row<RetryService<crate::mock::Mock>> {
+    let new = |config| Retry::with_clock("contract", config, Clock::manual()).expect("valid");
+    let (retry, refusing) = (new(config.clone()), new(config));
+    let isolation = refusing.isolate();
+    let (layer, refusing) = (RetryLayer::new(retry.clone()), RetryLayer::new(refusing));
+    Row::new(move |mock| layer.layer(mock))
+        .refusing(move |mock| {
+            let _held = &isolation;
+            refusing.layer(mock)
+        })
+        .check(move |ledger| check_retry(&retry, ledger, stopped))
+}
+
+/// The layer's whole way, without a second attempt.
+fn unrepeated() -> Row<impl Subject> {
+    let retry = Retry::with_clock("contract", RetryConfig::default(), Clock::manual());
+    let retry = retry.expect("valid");
+    let layer = RetryLayer::new(retry.clone()).repeat(|_: &Request, _: u32| None);
+    Row::new(move |mock| layer.layer(mock))
+        .check(move |ledger| check_retry(&retry, ledger, |totals| totals.not_repeatable))
+}
+
+fn check_retry(retry: &Retry, ledger: &Ledger, stopped: fn(&RetryTotals) -> u64) {
+    let totals = retry.totals();
+    assert_eq!(totals.success, ledger.succeeded, "{ledger:?}");
+    assert_eq!(stopped(&totals), ledger.failed, "{ledger:?}");
+    assert_eq!(totals.failed, ledger.rejected_within, "{ledger:?}");
+    assert_eq!(totals.panicked, ledger.panicked, "{ledger:?}");
+    assert_eq!(totals.dropped, ledger.dropped, "{ledger:?}");
+    assert_eq!(totals.retries, 0, "{ledger:?}");
+    assert_eq!(totals.attempts, totals.calls(), "{ledger:?}");
 }
 
 /// Several around each other keep the contract too.

@@ -1,19 +1,25 @@
 //! What may cross threads, and what a panic may pass through, pinned: losing it is a breaking change.
 
+use backstop::kernel::budget::{BudgetConfig, BudgetedCall, Withdrawal};
 use backstop::kernel::clock::{Clock, ManualClock, Sleep};
 use backstop::kernel::event::Subscriber;
 use backstop::kernel::keyed::Keyed;
 use backstop::kernel::managed::Isolation;
 use backstop::kernel::outcome::{DefaultClassifier, Verdict};
+use backstop::policy::bulkhead;
 use backstop::policy::circuit_breaker::{
     CircuitBreakerEvent, CircuitBreakerFuture, CircuitBreakerService, CircuitBreakerSnapshot,
     OwnedPermit, Permit, Totals,
 };
+use backstop::policy::retry::{
+    Attempt, ByClone, Decision, DefaultRetry, RetryEvent, RetryFuture, RetryService, RetryTotals,
+};
 use backstop::policy::timeout::{self, Deadline, TimeoutFuture, TimeoutService};
 use backstop::{
-    CircuitBreaker, CircuitBreakerConfig, CircuitBreakerLayer, ConfigError, Error, Rejection,
-    Timeout, TimeoutConfig, TimeoutLayer,
+    Bulkhead, BulkheadConfig, BulkheadLayer, CircuitBreaker, CircuitBreakerConfig,
+    CircuitBreakerLayer, ConfigError, Error, Rejection, Timeout, TimeoutConfig, TimeoutLayer,
 };
+use backstop::{Retry, RetryBudget, RetryConfig, RetryLayer};
 use std::fmt::Debug;
 use std::future::{Ready, ready};
 use std::rc::Rc;
@@ -26,6 +32,20 @@ fn is_send<T: Send>(_: &T) {}
 fn handles_and_values_cross_threads() {
     is_shareable::<CircuitBreaker>();
     is_shareable::<CircuitBreakerConfig>();
+    is_shareable::<Retry>();
+    is_shareable::<RetryConfig>();
+    is_shareable::<RetryLayer>();
+    is_shareable::<RetryService<()>>();
+    is_shareable::<RetryFuture<Quiet, ()>>();
+    is_shareable::<RetryEvent>();
+    is_shareable::<RetryTotals>();
+    is_shareable::<Attempt<'_, std::io::Error>>();
+    is_shareable::<Decision>();
+    is_shareable::<(ByClone, DefaultRetry)>();
+    is_shareable::<RetryBudget>();
+    is_shareable::<BudgetConfig>();
+    is_shareable::<BudgetedCall<'_>>();
+    is_shareable::<Withdrawal>();
     is_shareable::<CircuitBreakerLayer>();
     is_shareable::<CircuitBreakerService<()>>();
     is_shareable::<CircuitBreakerFuture<()>>();
@@ -55,15 +75,76 @@ fn handles_and_values_cross_threads() {
 }
 
 #[test]
+fn a_bulkhead_and_what_belongs_to_it_cross_threads() {
+    is_shareable::<Bulkhead>();
+    is_shareable::<BulkheadConfig>();
+    is_shareable::<BulkheadLayer>();
+    is_shareable::<bulkhead::BulkheadService<()>>();
+    is_shareable::<bulkhead::BulkheadFuture<()>>();
+    is_shareable::<bulkhead::QueueingBulkheadLayer>();
+    is_shareable::<bulkhead::QueueingBulkheadService<()>>();
+    is_shareable::<bulkhead::Permit<'_>>();
+    is_shareable::<bulkhead::OwnedPermit>();
+    is_shareable::<bulkhead::Acquire<'_>>();
+    is_shareable::<bulkhead::AcquireOwned>();
+    is_shareable::<bulkhead::Ask>();
+    is_shareable::<bulkhead::BulkheadEvent>();
+    is_shareable::<bulkhead::BulkheadSnapshot>();
+    is_shareable::<bulkhead::Totals>();
+    is_cloneable::<Bulkhead>();
+    is_cloneable::<BulkheadLayer>();
+    is_cloneable::<bulkhead::QueueingBulkheadLayer>();
+    let bulkhead = Bulkhead::new("x", BulkheadConfig::default()).expect("the default");
+    is_send(&bulkhead.call(|| ready(Ok::<u8, u8>(1))));
+    is_send(&bulkhead.call_in(|| ready(Ok::<u8, Error<u8>>(1))));
+    let local = bulkhead.call(|| -> Ready<Result<Rc<u8>, u8>> { ready(Ok(Rc::new(1))) });
+    drop(local);
+}
+
+#[test]
 fn handles_are_cloneable() {
     is_cloneable::<CircuitBreaker>();
     is_cloneable::<CircuitBreakerLayer>();
+    is_cloneable::<Retry>();
+    is_cloneable::<RetryLayer>();
+    is_cloneable::<RetryService<()>>();
+    is_cloneable::<RetryBudget>();
     is_cloneable::<Keyed<String, CircuitBreaker>>();
     is_cloneable::<Clock>();
     is_cloneable::<Rejection>();
     is_cloneable::<Timeout>();
     is_cloneable::<TimeoutLayer>();
     is_cloneable::<TimeoutService<()>>();
+}
+
+/// A service whose future is nothing special.
+#[derive(Debug)]
+struct Quiet;
+
+impl tower::Service<()> for Quiet {
+    type Response = ();
+    type Error = Error<()>;
+    type Future = Ready<Result<(), Error<()>>>;
+
+    fn poll_ready(
+        &mut self,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Result<(), Error<()>>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, (): ()) -> Self::Future {
+        ready(Ok(()))
+    }
+}
+
+#[test]
+fn a_retried_call_is_as_send_as_what_it_drives() {
+    let retry = Retry::new("x", RetryConfig::default()).expect("the default");
+    is_send(&retry.call(|_| ready(Ok::<u8, u8>(1))));
+    is_send(&retry.call_in(|_| ready(Ok::<u8, Error<u8>>(1))));
+    let local = retry.call(|_| -> Ready<Result<Rc<u8>, Rc<u8>>> { ready(Ok(Rc::new(1))) });
+    drop(local);
 }
 
 #[test]

@@ -32,6 +32,41 @@ fn cb1a_any_of_window_and_consecutive_failures_trips() {
 }
 
 #[test]
+fn cb1a_a_success_that_leaves_a_dirty_window_as_it_was_ends_a_row_of_failures() {
+    let rig = Rig::new(
+        config()
+            .window(Window::count(8))
+            .minimum_calls(8)
+            .failure_rate(0.9)
+            .consecutive_failures(2),
+    );
+    rig.fail(1);
+    rig.succeed(7);
+    // Full: a failure pushes out a failure, and a success a success.
+    rig.fail(1);
+    rig.succeed(1);
+    assert_eq!(rig.counts().failed, 1);
+    rig.fail(1);
+    assert_eq!(rig.state(), State::Closed, "one in a row");
+    rig.fail(1);
+    assert_eq!(rig.state(), State::Open);
+    assert_eq!(rig.breaker.totals().success, 8);
+    assert_eq!(rig.breaker.totals().failure, 4);
+}
+
+#[test]
+fn cb2a_a_success_that_leaves_the_window_as_it_was_is_judged_by_new_rules() {
+    let rules = config().window(Window::count(10)).minimum_calls(10);
+    let rig = Rig::new(rules.clone());
+    rig.succeed(9);
+    rig.fail(1);
+    rig.breaker.reconfigure(rules.failure_rate(0.1)).unwrap();
+    assert_eq!((rig.counts().failed, rig.state()), (1, State::Closed));
+    rig.succeed(1);
+    assert_eq!(rig.state(), State::Open, "1 of 10, as before");
+}
+
+#[test]
 fn cb1b_the_defaults() {
     let rig = Rig::new(CircuitBreakerConfig::default());
     rig.fail(19);

@@ -197,8 +197,8 @@ fn handles_permits_and_futures_keep_to_their_sizes() {
         "{}",
         size_of::<OwnedPermit>()
     );
-    assert_eq!(size_of::<Rejection>(), 64);
-    assert_eq!(size_of::<Poll<Reply>>(), 64);
+    assert_eq!(size_of::<Rejection>(), 72);
+    assert_eq!(size_of::<Poll<Reply>>(), 72);
 
     let breaker = CircuitBreaker::new("sizes", config()).unwrap();
     let small = || ready(Ok::<u8, u8>(1));
@@ -214,7 +214,7 @@ fn handles_permits_and_futures_keep_to_their_sizes() {
         size_of::<CircuitBreakerFuture<[u8; 1_000]>>() - 1_000,
     ];
     println!("over the inner future: {sizes:?}");
-    assert!(sizes.iter().all(|size| *size <= 48), "{sizes:?}");
+    assert!(sizes.iter().all(|size| *size <= 46), "{sizes:?}");
 }
 
 /// The bytes that are on the heap for what `make` makes.
@@ -245,11 +245,11 @@ fn breakers_keep_to_their_memory() {
     println!("with {stripes} stripes: count window {count} bytes, time window {time} bytes");
     // Each further stripe is a line of totals (two of 64 bytes), and the cells of the window.
     let totals = 128 * (stripes.max(2) - 2);
-    // The aim is 1 KiB. The state's line and the counters' lines are padded to 128 bytes, so that no
-    // two cores share one; that and the configuration in both its forms are what is above it.
-    assert!(count <= 1_664 + totals, "count window: {count}");
+    // The aim is 1 KiB. The state's line and the counters' lines are padded to 128 bytes, and so is
+    // the count of references before them, so that no two cores share one: 512 bytes of it.
+    assert!(count <= 1_408 + totals, "count window: {count}");
     let cells = (4 * 16 * 8 + 128) * (stripes.max(2) - 2);
-    assert!(time <= 4_096 + totals + cells, "time window: {time}");
+    assert!(time <= 3_168 + totals + cells, "time window: {time}");
 }
 
 #[test]
@@ -267,7 +267,7 @@ fn a_key_costs_at_most_a_kibibyte_until_two_threads_meet() {
     });
     println!("bytes of a key: {bytes:?}");
     // The aim of 1 KiB holds but for time windows (their cells alone are 640 bytes) and histograms.
-    let most = [1_024, 2_176, 1_024, 10_496];
+    let most = [896, 2_016, 864, 10_160];
     for ((window, bytes), most) in bytes.into_iter().zip(most) {
         assert!(bytes <= most, "{window}: {bytes}");
     }

@@ -1,5 +1,6 @@
 //! What is published is what happened: nothing twice, nothing lost, one state at a time.
 
+mod bulkhead;
 mod recorder;
 mod scrape;
 
@@ -620,6 +621,8 @@ async fn what_is_published_is_what_the_table_lists() {
     exporter.add(&hosts);
     let timeout = Timeout::none("all_timeouts");
     exporter.add(&timeout);
+    let slots = backstop::Bulkhead::new("all_slots", backstop::BulkheadConfig::default()).unwrap();
+    exporter.add(&slots);
     let scraped = prometheus.after_publish(&exporter).await;
 
     let published: BTreeSet<_> = scraped.types.keys().map(String::as_str).collect();

@@ -19,7 +19,7 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs a test in a thread of its own and fails if it does not come back.
-fn returns(test: impl FnOnce() + Send + 'static) {
+pub(crate) fn returns(test: impl FnOnce() + Send + 'static) {
     let (done, is_done) = mpsc::channel();
     let thread = std::thread::spawn(move || {
         test();

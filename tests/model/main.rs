@@ -1,5 +1,6 @@
 //! Model tests: the breaker and a naive model take the same steps and must agree after each.
 
+mod bulkhead;
 mod naive;
 mod pair;
 mod script;

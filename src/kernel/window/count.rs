@@ -7,10 +7,12 @@ pub(crate) struct CountWindow {
     size: usize,
     /// Where the next call goes; the oldest one once the ring is full.
     next: usize,
-    failed: Bits,
-    slow: Bits,
+    /// The classes, two bits each.
+    calls: Box<[u64]>,
     counts: Counts,
 }
+
+const PER_WORD: usize = 32;
 
 impl CountWindow {
     /// An empty ring of `size` calls.
@@ -19,8 +21,7 @@ impl CountWindow {
         Self {
             size,
             next: 0,
-            failed: Bits::new(size),
-            slow: Bits::new(size),
+            calls: vec![0; size.div_ceil(PER_WORD)].into(),
             counts: Counts::default(),
         }
     }
@@ -39,25 +40,32 @@ impl CountWindow {
         self.counts.recorded == self.size as u64
     }
 
-    pub(crate) fn record(&mut self, class: Class) {
-        if self.size == 0 {
-            return;
-        }
-        if self.is_full() {
-            self.counts.failed -= u64::from(self.failed.get(self.next));
-            self.counts.slow -= u64::from(self.slow.get(self.next));
-        } else {
-            self.counts.recorded += 1;
-        }
-        self.failed.set(self.next, class.is_failed());
-        self.slow.set(self.next, class.is_slow());
-        self.counts.failed += u64::from(class.is_failed());
-        self.counts.slow += u64::from(class.is_slow());
+    /// Records a call. `false` if the counts are what they were before, because the call is of the
+    /// class of the one that it pushes out.
+    #[inline]
+    pub(crate) fn record(&mut self, class: Class) -> bool {
+        let Some(word) = self.calls.get_mut(self.next / PER_WORD) else {
+            return true; // A ring of no calls.
+        };
+        let shift = self.next % PER_WORD * 2;
+        let (old, new) = (*word >> shift & 0b11, class as u64);
+        *word ^= (old ^ new) << shift;
         self.next = if self.next + 1 == self.size {
             0
         } else {
             self.next + 1
         };
+        if !self.is_full() {
+            self.counts.recorded += 1;
+        } else if old == new {
+            return false;
+        } else {
+            self.counts.failed -= old & 1;
+            self.counts.slow -= old >> 1;
+        }
+        self.counts.failed += new & 1;
+        self.counts.slow += new >> 1;
+        true
     }
 
     pub(crate) fn clear(&mut self) {
@@ -70,26 +78,9 @@ impl CountWindow {
         let oldest = if self.is_full() { self.next } else { 0 };
         (0..self.counts.recorded).map(move |age| {
             let at = (oldest + usize::try_from(age).unwrap_or(0)) % self.size;
-            Class::new(self.failed.get(at), self.slow.get(at))
+            let class = self.calls[at / PER_WORD] >> (at % PER_WORD * 2);
+            Class::new(class & 1 == 1, class & 2 == 2)
         })
-    }
-}
-
-#[derive(Clone, Debug)]
-struct Bits(Box<[u64]>);
-
-impl Bits {
-    fn new(bits: usize) -> Self {
-        Self(vec![0; bits.div_ceil(64)].into())
-    }
-
-    fn get(&self, at: usize) -> bool {
-        self.0[at / 64] >> (at % 64) & 1 == 1
-    }
-
-    fn set(&mut self, at: usize, value: bool) {
-        let word = &mut self.0[at / 64];
-        *word = *word & !(1 << (at % 64)) | u64::from(value) << (at % 64);
     }
 }
 
@@ -98,6 +89,13 @@ mod tests {
     use super::super::CLASSES;
     use super::*;
     use std::collections::VecDeque;
+
+    #[test]
+    fn a_ring_of_no_calls_takes_any() {
+        let mut ring = CountWindow::new(0);
+        assert!(CLASSES.into_iter().all(|class| ring.record(class)));
+        assert_eq!(*ring.counts(), Counts::default());
+    }
 
     #[test]
     fn it_agrees_with_a_list_after_every_call() {
@@ -112,7 +110,9 @@ mod tests {
                 } else {
                     random.usize(..4)
                 }];
-                ring.record(call);
+                let before = *ring.counts();
+                let has_changed = ring.record(call);
+                assert_eq!(has_changed, *ring.counts() != before);
                 list.push_back(call);
                 if list.len() > size as usize {
                     list.pop_front();

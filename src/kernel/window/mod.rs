@@ -28,7 +28,7 @@ impl Counts {
     }
 }
 
-/// One recorded call, as a window keeps it.
+/// One recorded call, as a window keeps it: a bit for failed, and one for slow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Class {

@@ -48,6 +48,7 @@
 //!   bucket (3 % wide). A recorder that keeps single samples gets that many of them at once.
 //! * **A keyed set** is one series per metric and not one per key: entries by state, calls and
 //!   rejections summed over the set. Its entries' durations and failure ratios are not published.
+//! * **A retry's attempts** are its first ones that are over, and the retries that were begun.
 //! * When a policy **is gone**, its gauges go to 0 and its counters stay.
 //!
 //! # What to mind
@@ -68,6 +69,7 @@ mod circuit_breaker;
 mod exporter;
 mod figures;
 mod meters;
+mod retry;
 mod timeout;
 
 pub use exporter::{Exported, Exporter, RunError};

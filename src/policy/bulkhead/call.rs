@@ -1,6 +1,7 @@
 //! The future of a call: it takes a slot when it is first polled, or waits for one; then runs.
 //!
-//! Written by hand, and not as `async fn`: see the circuit breaker's calls.
+//! Written by hand, and not as `async fn`: see the circuit breaker's calls. What the way without a
+//! wait does not need (how the call asks) is not moved on it.
 
 #![expect(
     clippy::inline_always,
@@ -9,9 +10,11 @@
 
 use super::acquire::Acquiring;
 use super::config::Ask;
-use super::machine::Machine;
+use super::machine::{Machine, Refusal};
 use super::permit::Held;
+use super::word::Word;
 use crate::kernel::outlet::Outlet;
+use crate::kernel::rejection::Rejection;
 use pin_project_lite::pin_project;
 use std::future::Future;
 use std::marker::PhantomData;
@@ -21,6 +24,8 @@ use std::task::{Context, Poll};
 pin_project! {
     /// A call on a borrowed handle.
     pub(super) struct Call<'a, O, F, W> {
+        machine: &'a Machine,
+        ask: Ask,
         #[pin]
         stage: Stage<'a, O, F>,
         outlet: PhantomData<fn() -> W>,
@@ -30,7 +35,7 @@ pin_project! {
 pin_project! {
     #[project = StageProjection]
     enum Stage<'a, O, F> {
-        Start { start: Option<(&'a Machine, Ask, O)> },
+        Start { operation: Option<O> },
         Waiting { #[pin] acquiring: Acquiring<&'a Machine>, operation: Option<O> },
         // In this order: what the call holds is dropped while the slot is still taken.
         Running { #[pin] future: F, held: Option<Held<&'a Machine>> },
@@ -41,10 +46,71 @@ pin_project! {
 impl<'a, O, F, W> Call<'a, O, F, W> {
     #[inline]
     pub(super) fn new(machine: &'a Machine, ask: Ask, operation: O, _outlet: W) -> Self {
-        let start = Some((machine, ask, operation));
+        let operation = Some(operation);
         Self {
-            stage: Stage::Start { start },
+            machine,
+            ask,
+            stage: Stage::Start { operation },
             outlet: PhantomData,
+        }
+    }
+}
+
+impl<'a, O: FnOnce() -> F, F> Stage<'a, O, F> {
+    /// Begins to run in a slot that was taken. A panic of the operation gives it back.
+    #[inline(always)]
+    fn run(mut this: Pin<&mut Self>, operation: O, held: Held<&'a Machine>) {
+        let future = operation();
+        let held = Some(held);
+        this.set(Stage::Running { future, held });
+    }
+
+    /// Begins to wait, or says why it cannot.
+    #[cold]
+    #[inline(never)]
+    fn wait(
+        mut this: Pin<&mut Self>,
+        operation: O,
+        (machine, ask, word): (&'a Machine, Ask, Word),
+    ) -> Result<(), Refusal> {
+        if Machine::must_refuse(word, ask) {
+            return Err(Machine::refusal(word));
+        }
+        let acquiring = Acquiring::new(machine, ask);
+        let operation = Some(operation);
+        this.set(Stage::Waiting {
+            acquiring,
+            operation,
+        });
+        Ok(())
+    }
+
+    /// Waits on; ready when it runs, or will not.
+    #[cold]
+    #[inline(never)]
+    fn poll_wait(mut this: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Rejection>> {
+        let StageProjection::Waiting {
+            acquiring,
+            operation,
+        } = this.as_mut().project()
+        else {
+            return Poll::Ready(Ok(()));
+        };
+        match (acquiring.poll(cx), operation.take()) {
+            (Poll::Ready(Ok(held)), Some(operation)) => {
+                Self::run(this, operation, held);
+                Poll::Ready(Ok(()))
+            }
+            (Poll::Ready(Err(rejection)), _) => {
+                this.set(Stage::Over);
+                Poll::Ready(Err(rejection))
+            }
+            (Poll::Pending, waits) => {
+                *operation = waits;
+                Poll::Pending
+            }
+            // After a panic of the operation's own.
+            (Poll::Ready(Ok(_)), None) => Poll::Pending,
         }
     }
 }
@@ -59,72 +125,45 @@ where
 
     #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut stage = self.project().stage;
-        loop {
-            match stage.as_mut().project() {
-                StageProjection::Start { start } => {
-                    let Some((machine, ask, operation)) = start.take() else {
-                        return Poll::Pending;
-                    };
-                    match machine.try_take() {
-                        Ok(()) => {
-                            let held = Held::new(machine);
-                            // A panic while the future is made gives the slot back.
-                            let future = operation();
-                            let held = Some(held);
-                            stage.set(Stage::Running { future, held });
-                        }
-                        Err(word) if Machine::must_refuse(word, ask) => {
-                            let refusal = Machine::refusal(word);
-                            return Poll::Ready(Err(machine.refuse(refusal).into()));
-                        }
-                        Err(_) => {
-                            let operation = Some(operation);
-                            let acquiring = Acquiring::new(machine, ask);
-                            stage.set(Stage::Waiting {
-                                acquiring,
-                                operation,
-                            });
-                        }
+        let this = self.project();
+        let mut stage = this.stage;
+        if let StageProjection::Start { operation } = stage.as_mut().project() {
+            let Some(operation) = operation.take() else {
+                return Poll::Pending;
+            };
+            match this.machine.try_take() {
+                Ok(()) => Stage::run(stage.as_mut(), operation, Held::new(*this.machine)),
+                Err(word) => {
+                    let waits =
+                        Stage::wait(stage.as_mut(), operation, (*this.machine, *this.ask, word));
+                    if let Err(refusal) = waits {
+                        return Poll::Ready(Err(this.machine.refuse(refusal).into()));
                     }
                 }
-                StageProjection::Waiting {
-                    acquiring,
-                    operation,
-                } => match (acquiring.poll(cx), operation) {
-                    (Poll::Ready(Ok(held)), operation @ Some(_)) => {
-                        let Some(operation) = operation.take() else {
-                            return Poll::Pending;
-                        };
-                        let future = operation();
-                        let held = Some(held);
-                        stage.set(Stage::Running { future, held });
-                    }
-                    (Poll::Ready(Err(rejection)), _) => {
-                        stage.set(Stage::Over);
-                        return Poll::Ready(Err(rejection.into()));
-                    }
-                    // After a panic of the operation's own, or while it waits.
-                    (Poll::Ready(Ok(_)), None) | (Poll::Pending, _) => return Poll::Pending,
-                },
-                StageProjection::Running { future, held } => {
-                    // Polled again after it ended: it has no slot to run in.
-                    if held.is_none() {
-                        return Poll::Pending;
-                    }
-                    return match future.poll(cx) {
-                        Poll::Pending => Poll::Pending,
-                        Poll::Ready(result) => {
-                            *held = None;
-                            match result {
-                                Ok(value) => Poll::Ready(Ok(value)),
-                                Err(error) => Poll::Ready(Err(W::inner(error))),
-                            }
-                        }
-                    };
+            }
+        }
+        if let StageProjection::Waiting { .. } = stage.as_mut().project() {
+            match Stage::poll_wait(stage.as_mut(), cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(rejection)) => return Poll::Ready(Err(rejection.into())),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        let StageProjection::Running { future, held } = stage.project() else {
+            return Poll::Pending;
+        };
+        // Polled again after it ended: there is no slot to run in, and nothing more to say.
+        if held.is_none() {
+            return Poll::Pending;
+        }
+        match future.poll(cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(result) => {
+                *held = None;
+                match result {
+                    Ok(value) => Poll::Ready(Ok(value)),
+                    Err(error) => Poll::Ready(Err(W::inner(error))),
                 }
-                // Polled again after it ended: there is nothing more to say.
-                StageProjection::Over => return Poll::Pending,
             }
         }
     }

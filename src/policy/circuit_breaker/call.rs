@@ -32,7 +32,7 @@ pin_project! {
     {
         handle: H,
         ticket: Option<Ticket>,
-        polling: bool,
+        phase: Phase,
         classifier: C,
         #[pin]
         future: F,
@@ -46,10 +46,18 @@ pin_project! {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
             if let Some(ticket) = this.ticket.take() {
-                abandon(this.handle, ticket, *this.polling);
+                abandon(this.handle, ticket, *this.phase == Phase::Polling);
             }
         }
     }
+}
+
+/// A whole word: a future is moved in words, and a byte that was just written would stall that.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(usize)]
+enum Phase {
+    Idle,
+    Polling,
 }
 
 impl<H: Deref<Target = Machine>, F, C> Observed<H, F, C> {
@@ -58,7 +66,7 @@ impl<H: Deref<Target = Machine>, F, C> Observed<H, F, C> {
         Self {
             handle,
             ticket: Some(ticket),
-            polling: false,
+            phase: Phase::Idle,
             classifier,
             future,
         }
@@ -76,10 +84,10 @@ where
     #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        *this.polling = true;
+        *this.phase = Phase::Polling;
         let polled = this.future.poll(cx);
         if polled.is_pending() {
-            *this.polling = false;
+            *this.phase = Phase::Idle;
         }
         let result = ready!(polled);
         // Still marked as polling: a classifier that panics makes the call a failure.
@@ -164,9 +172,8 @@ where
 pin_project! {
     /// A call that asks for admission when it is first polled.
     pub(super) struct Call<'a, O, F, C, W> {
-        machine: &'a Machine,
-        // Operation and classifier, until the call is admitted.
-        start: Option<(O, C)>,
+        // Where to ask, operation and classifier, until the call is admitted.
+        start: Option<(&'a Machine, O, C)>,
         #[pin]
         admitted: Option<Observed<&'a Machine, F, C>>,
         outlet: PhantomData<fn() -> W>,
@@ -177,8 +184,7 @@ impl<'a, O, F, C, W> Call<'a, O, F, C, W> {
     #[inline]
     pub(super) fn new(machine: &'a Machine, operation: O, classifier: C, _outlet: W) -> Self {
         Self {
-            machine,
-            start: Some((operation, classifier)),
+            start: Some((machine, operation, classifier)),
             admitted: None,
             outlet: PhantomData,
         }
@@ -197,8 +203,7 @@ where
     #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        if let Some((operation, classifier)) = this.start.take() {
-            let machine = *this.machine;
+        if let Some((machine, operation, classifier)) = this.start.take() {
             let ticket = match machine.admit() {
                 Ok(ticket) => ticket,
                 Err(refused) => return machine.reject(refused, rejected),

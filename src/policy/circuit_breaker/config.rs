@@ -8,7 +8,6 @@ use crate::kernel::config::ConfigError;
 use crate::kernel::config::duration_text;
 use crate::kernel::ratio::Ratio;
 use crate::kernel::window::time::TimeShape;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// The configuration of a [`CircuitBreaker`](super::CircuitBreaker): a small value with a default
@@ -63,29 +62,29 @@ use std::time::Duration;
 )]
 pub struct CircuitBreakerConfig {
     window: Window,
-    consecutive_failures: Option<u32>,
+    pub(super) consecutive_failures: Option<u32>,
     #[cfg_attr(feature = "serde", serde(with = "text::share"))]
     failure_rate: Option<f64>,
     #[cfg_attr(feature = "serde", serde(with = "duration_text::option"))]
-    slow_call_limit: Option<Duration>,
+    pub(super) slow_call_limit: Option<Duration>,
     #[cfg_attr(feature = "serde", serde(with = "text::share"))]
     slow_call_rate: Option<f64>,
-    minimum_calls: u32,
-    failures_only: bool,
+    pub(super) minimum_calls: u32,
+    pub(super) failures_only: bool,
     open_wait: OpenWait,
     #[cfg_attr(feature = "serde", serde(with = "duration_text"))]
-    max_hint: Duration,
-    probes: u32,
-    probe_decision: ProbeDecision,
+    pub(super) max_hint: Duration,
+    pub(super) probes: u32,
+    pub(super) probe_decision: ProbeDecision,
     #[cfg_attr(feature = "serde", serde(with = "duration_text::option"))]
-    probe_max_wait: Option<Duration>,
+    pub(super) probe_max_wait: Option<Duration>,
     #[cfg_attr(feature = "serde", serde(with = "duration_text::option"))]
-    half_open_limit: Option<Duration>,
-    dropped_calls: DroppedCalls,
-    auto_half_open: bool,
-    totals: bool,
-    durations: bool,
-    seed: Option<u64>,
+    pub(super) half_open_limit: Option<Duration>,
+    pub(super) dropped_calls: DroppedCalls,
+    pub(super) auto_half_open: bool,
+    pub(super) totals: bool,
+    pub(super) durations: bool,
+    pub(super) seed: Option<u64>,
 }
 
 /// Which calls the rates are taken over.
@@ -372,14 +371,14 @@ impl CircuitBreakerConfig {
     }
 
     /// Checks everything and puts it into the form that the machine works with.
-    fn rules(&self) -> Result<Rules, ConfigError> {
+    pub(super) fn rules(self) -> Result<Rules, ConfigError> {
         let window = self.checked_window()?;
         let failure_rate = checked_rate("failure_rate", self.failure_rate)?;
-        let slow = self.checked_slow()?;
+        let slow_rate = self.checked_slow_rate()?;
         if let Some(0) = self.consecutive_failures {
             return Err(ConfigError::new("consecutive_failures", 0, "at least 1"));
         }
-        let judges_rates = !matches!(window, Shape::None) && (failure_rate.or(slow.rate)).is_some();
+        let judges_rates = !matches!(window, Shape::None) && (failure_rate.or(slow_rate)).is_some();
         if !judges_rates && self.consecutive_failures.is_none() {
             return Err(ConfigError::new(
                 "window",
@@ -387,7 +386,7 @@ impl CircuitBreakerConfig {
                 "a window with a rate, or consecutive_failures",
             ));
         }
-        if self.dropped_calls == DroppedCalls::FailureIfSlow && slow.limit.is_none() {
+        if self.dropped_calls == DroppedCalls::FailureIfSlow && self.slow_call_limit.is_none() {
             return Err(ConfigError::new(
                 "dropped_calls",
                 "failure_if_slow",
@@ -402,22 +401,10 @@ impl CircuitBreakerConfig {
         nonzero("half_open_limit", self.half_open_limit)?;
         Ok(Rules {
             window,
-            consecutive: self.consecutive_failures,
             failure_rate,
-            slow,
-            minimum: self.minimum_calls,
-            failures_only: self.failures_only,
+            slow_rate,
             wait: self.open_wait.checked()?,
-            max_hint: self.max_hint,
-            probes: self.probes,
-            probe_decision: self.probe_decision,
-            probe_max_wait: self.probe_max_wait,
-            half_open_limit: self.half_open_limit,
-            dropped: self.dropped_calls,
-            auto_half_open: self.auto_half_open,
-            totals: self.totals,
-            durations: self.durations,
-            seed: self.seed,
+            given: self,
         })
     }
 
@@ -451,7 +438,7 @@ impl CircuitBreakerConfig {
         }
     }
 
-    fn checked_slow(&self) -> Result<Slow, ConfigError> {
+    fn checked_slow_rate(&self) -> Result<Option<Ratio>, ConfigError> {
         nonzero("slow_call_limit", self.slow_call_limit)?;
         let rate = checked_rate("slow_call_rate", self.slow_call_rate)?;
         if rate.is_some() && self.slow_call_limit.is_none() {
@@ -462,10 +449,7 @@ impl CircuitBreakerConfig {
                 together,
             ));
         }
-        Ok(Slow {
-            limit: self.slow_call_limit,
-            rate,
-        })
+        Ok(rate)
     }
 }
 
@@ -540,45 +524,15 @@ impl OpenWait {
     }
 }
 
-/// A configuration and its rules. The circuits of a keyed set share one.
-#[derive(Clone, Debug)]
-pub(super) struct Plan {
-    pub(super) config: Arc<CircuitBreakerConfig>,
-    pub(super) rules: Arc<Rules>,
-}
-
-impl Plan {
-    pub(super) fn new(config: CircuitBreakerConfig) -> Result<Self, ConfigError> {
-        let rules = Arc::new(config.rules()?);
-        let config = Arc::new(config);
-        Ok(Self { config, rules })
-    }
-}
-
-/// A configuration after it was checked.
-#[derive(Clone, Debug)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "independent settings, set by name"
-)]
+/// A configuration after it was checked, with what has another form in use. The circuits of a
+/// keyed set share one.
+#[derive(Debug)]
 pub(super) struct Rules {
     pub(super) window: Shape,
-    pub(super) consecutive: Option<u32>,
     pub(super) failure_rate: Option<Ratio>,
-    pub(super) slow: Slow,
-    pub(super) minimum: u32,
-    pub(super) failures_only: bool,
+    pub(super) slow_rate: Option<Ratio>,
     pub(super) wait: Backoff,
-    pub(super) max_hint: Duration,
-    pub(super) probes: u32,
-    pub(super) probe_decision: ProbeDecision,
-    pub(super) probe_max_wait: Option<Duration>,
-    pub(super) half_open_limit: Option<Duration>,
-    pub(super) dropped: DroppedCalls,
-    pub(super) auto_half_open: bool,
-    pub(super) totals: bool,
-    pub(super) durations: bool,
-    pub(super) seed: Option<u64>,
+    pub(super) given: CircuitBreakerConfig,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -586,10 +540,4 @@ pub(super) enum Shape {
     None,
     Count(u32),
     Time(TimeShape),
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Slow {
-    pub(super) limit: Option<Duration>,
-    pub(super) rate: Option<Ratio>,
 }

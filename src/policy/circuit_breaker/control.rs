@@ -1,7 +1,7 @@
 //! What changes the state, all of it under the machine's lock.
 
 use super::admission::{Refused, Ticket, Why};
-use super::config::{CircuitBreakerConfig, Plan, Rules, Shape};
+use super::config::{Rules, Shape};
 use super::event::{CircuitBreakerEvent, EventKind, Reason, State, Trip};
 use super::machine::Machine;
 use super::probes::{Bar, Judgement, Probes};
@@ -36,7 +36,6 @@ pub enum Mode {
 }
 
 pub(super) struct Control {
-    pub(super) config: Arc<CircuitBreakerConfig>,
     pub(super) rules: Arc<Rules>,
     /// Number of the time window in use; 0 is none.
     window: usize,
@@ -58,6 +57,8 @@ pub(super) struct Control {
     pub(super) forced_by_hand: bool,
     pub(super) isolations: u32,
     seq: u64,
+    /// Successes counted under the lock, beside those in the striped counters.
+    pub(super) successes: u64,
     /// Facts to be told, and values to be dropped, after the unlock.
     pub(super) notes: Vec<CircuitBreakerEvent>,
     pub(super) trash: Vec<Trash>,
@@ -71,10 +72,8 @@ pub(super) enum Trash {
 }
 
 impl Control {
-    pub(super) fn new(plan: Plan, window: usize) -> Self {
-        let Plan { config, rules } = plan;
+    pub(super) fn new(rules: Arc<Rules>, window: usize) -> Self {
         Self {
-            config,
             window,
             ring: ring(&rules),
             consecutive: 0,
@@ -91,6 +90,7 @@ impl Control {
             forced_by_hand: false,
             isolations: 0,
             seq: 0,
+            successes: 0,
             notes: Vec::new(),
             trash: Vec::new(),
         }
@@ -102,15 +102,20 @@ impl Control {
             Shape::Count(_) => self.ring.is_clear(),
             Shape::None | Shape::Time(_) => true,
         };
-        ring_is_clear && self.consecutive == 0 && !self.crossed && !self.unjudged
+        ring_is_clear && self.is_settled()
+    }
+
+    /// One more success would change nothing here but the ring.
+    fn is_settled(&self) -> bool {
+        self.consecutive == 0 && !self.crossed && !self.unjudged
     }
 
     fn flags(&self) -> Flags {
         Flags {
-            clocked: self.rules.slow.limit.is_some() || self.rules.durations,
-            totals: self.rules.totals,
+            clocked: self.rules.given.slow_call_limit.is_some() || self.rules.given.durations,
+            totals: self.rules.given.totals,
             locked: matches!(self.rules.window, Shape::Count(_))
-                || self.rules.consecutive.is_some(),
+                || self.rules.given.consecutive_failures.is_some(),
             window: self.window,
         }
     }
@@ -118,15 +123,16 @@ impl Control {
     fn tripped_by(&self, counts: &Counts) -> Option<Reason> {
         let rules = &self.rules;
         let reached = |rate: Option<Ratio>, bad| {
-            counts.recorded >= u64::from(rules.minimum)
+            counts.recorded >= u64::from(rules.given.minimum_calls)
                 && rate.is_some_and(|rate| rate.is_reached_by(bad, counts.recorded))
         };
         if reached(rules.failure_rate, counts.failed) {
             Some(Reason::FailureRate(*counts))
-        } else if reached(rules.slow.rate, counts.slow) {
+        } else if reached(rules.slow_rate, counts.slow) {
             Some(Reason::SlowRate(*counts))
         } else if rules
-            .consecutive
+            .given
+            .consecutive_failures
             .is_some_and(|limit| self.consecutive >= limit)
         {
             Some(Reason::Consecutive(self.consecutive))
@@ -137,10 +143,10 @@ impl Control {
 
     fn bar(&self) -> Bar {
         Bar {
-            probes: self.rules.probes,
+            probes: self.rules.given.probes,
             failure_rate: self.rules.failure_rate.unwrap_or(Ratio::HALF),
-            slow_rate: self.rules.slow.rate,
-            decision: self.rules.probe_decision,
+            slow_rate: self.rules.slow_rate,
+            decision: self.rules.given.probe_decision,
         }
     }
 
@@ -173,7 +179,7 @@ fn ring(rules: &Rules) -> CountWindow {
 }
 
 fn rolls(rules: &Rules) -> Rolls {
-    rules.seed.map_or_else(Rolls::random, Rolls::seeded)
+    rules.given.seed.map_or_else(Rolls::random, Rolls::seeded)
 }
 
 /// The machine while its lock is held.
@@ -192,7 +198,7 @@ impl Locked<'_> {
     }
 
     pub(super) fn note(&mut self, kind: EventKind) {
-        let now = self.machine.clock.now();
+        let now = self.machine.front.clock.now();
         self.control.note(now, kind);
     }
 
@@ -225,8 +231,11 @@ impl Locked<'_> {
 
     /// What the window in use counts.
     pub(super) fn counts(&self) -> Counts {
-        match self.machine.windows.get(self.control.window) {
-            Some(window) => window.sum(self.word().generation(), window.now(&self.machine.clock)),
+        match self.machine.front.windows.get(self.control.window) {
+            Some(window) => window.sum(
+                self.word().generation(),
+                window.now(&self.machine.front.clock),
+            ),
             None => *self.control.ring.counts(),
         }
     }
@@ -241,7 +250,7 @@ impl Locked<'_> {
 
     /// Admits a call to a circuit that is not simply closed.
     pub(super) fn admit(&mut self) -> Result<Ticket, Refused> {
-        let now = self.machine.clock.now();
+        let now = self.machine.front.clock.now();
         self.settle(now);
         let word = self.word();
         let started = if word.is_clocked() { now.as_nanos() } else { 0 };
@@ -272,14 +281,14 @@ impl Locked<'_> {
         // A short hint, or a wait that was nearly over when it was stored, says when to ask, not
         // how long the answer may take.
         let wait = control.wait.max(control.rules.wait.base());
-        let max_wait = control.rules.probe_max_wait.unwrap_or(wait);
+        let max_wait = control.rules.given.probe_max_wait.unwrap_or(wait);
         let silent = control.probes.write_off(now, max_wait);
         for _ in 0..silent {
             control.note(now, EventKind::ProbeWrittenOff);
         }
         self.judge_probes(now, Tidings::default());
         let half_open_for = now.saturating_duration_since(self.control.half_open_since);
-        let limit = self.control.rules.half_open_limit;
+        let limit = self.control.rules.given.half_open_limit;
         if self.word().state() == State::HalfOpen
             && limit.is_some_and(|limit| half_open_for >= limit)
         {
@@ -288,17 +297,30 @@ impl Locked<'_> {
     }
 
     /// Records an outcome of the closed state (a time window has counted it before). `false` if it
-    /// is too late.
+    /// is too late. A success is counted here too.
+    #[inline]
     pub(super) fn record(&mut self, ticket: Ticket, class: Class, tidings: Tidings) -> bool {
         let word = self.word();
         if word.generation() != ticket.word.generation() {
             self.bin(tidings);
             return false;
         }
+        // The lock is there anyway, and makes this a plain add.
+        let counts = class == Class::Ok && word.counts_totals() && word.window() == 0;
+        self.control.successes += u64::from(counts);
+        let has_changed = self.control.ring.record(class);
+        // A good call for a good call, in a window that was judged with these counts.
+        if has_changed || class != Class::Ok || !self.control.is_settled() {
+            self.judge(word.state(), class, tidings);
+        }
+        true
+    }
+
+    #[inline(never)]
+    fn judge(&mut self, state: State, class: Class, tidings: Tidings) {
         let control = &mut *self.control;
         control.unjudged = false;
-        control.ring.record(class);
-        if control.rules.consecutive.is_some() {
+        if control.rules.given.consecutive_failures.is_some() {
             let is_failed = class.is_failed();
             control.consecutive = if is_failed {
                 control.consecutive.saturating_add(1)
@@ -306,9 +328,9 @@ impl Locked<'_> {
                 0
             };
         }
-        let is_judged = class != Class::Ok || !control.rules.failures_only;
+        let is_judged = class != Class::Ok || !control.rules.given.failures_only;
         let reason = if is_judged { self.verdict() } else { None };
-        match (reason, word.state()) {
+        match (reason, state) {
             (Some(reason), State::Closed) => self.trip(reason, tidings),
             (reason, State::MetricsOnly) if is_judged => {
                 if let Some(reason) = reason.filter(|_| !self.control.crossed) {
@@ -320,7 +342,6 @@ impl Locked<'_> {
             _ => self.bin(tidings),
         }
         self.refresh();
-        true
     }
 
     /// Records what a probe came back with: its class, or `None` if it was written off, or its
@@ -332,7 +353,7 @@ impl Locked<'_> {
         failed: bool,
         tidings: Tidings,
     ) -> Option<Class> {
-        let now = self.machine.clock.now();
+        let now = self.machine.front.clock.now();
         self.settle(now);
         let since = self.control.probes.since(probe);
         let is_in_time = self.word().generation() == admitted.generation();
@@ -349,7 +370,7 @@ impl Locked<'_> {
 
     /// Frees the place of a probe that has nothing to say. `false` if it is too late.
     pub(super) fn give_back_probe(&mut self, admitted: Word, probe: u64) -> bool {
-        self.settle(self.machine.clock.now());
+        self.settle(self.machine.front.clock.now());
         self.word().generation() == admitted.generation() && self.control.probes.give_back(probe)
     }
 
@@ -366,7 +387,7 @@ impl Locked<'_> {
     }
 
     fn trip(&mut self, reason: Reason, tidings: Tidings) {
-        let now = self.machine.clock.now();
+        let now = self.machine.front.clock.now();
         let trip = Trip {
             at: now,
             reason,
@@ -385,7 +406,7 @@ impl Locked<'_> {
         control.opens = control.opens.saturating_add(1);
         let hint = tidings.hint().filter(|hint| !hint.is_zero());
         control.wait = match hint {
-            Some(hint) => hint.min(control.rules.max_hint),
+            Some(hint) => hint.min(control.rules.given.max_hint),
             None => control
                 .rules
                 .wait
@@ -451,7 +472,7 @@ impl Locked<'_> {
     /// Enters the state that modes, forcing and isolations add up to, with empty windows, also
     /// from itself.
     pub(super) fn restart(&mut self) {
-        let now = self.machine.clock.now();
+        let now = self.machine.front.clock.now();
         self.control.opens = 0;
         self.enter(self.control.standing_state(), now, Reason::ByHand, None);
     }
@@ -484,21 +505,20 @@ impl Locked<'_> {
     }
 
     /// Takes new rules: state, generation and counts stay unless the window changes its shape.
-    pub(super) fn take(&mut self, plan: Plan) -> Result<(), ConfigError> {
-        let Plan { config, rules } = plan;
+    pub(super) fn take(&mut self, rules: Arc<Rules>) -> Result<(), ConfigError> {
         let window = self
             .machine
+            .front
             .windows
-            .number(rules.window, &self.machine.clock)?;
+            .number(rules.window, &self.machine.front.clock)?;
         let control = &mut *self.control;
         let is_new_shape = rules.window != control.rules.window;
-        if rules.seed != control.rules.seed {
+        if rules.given.seed != control.rules.given.seed {
             control.rolls = rolls(&rules);
         }
-        if rules.consecutive.is_none() {
+        if rules.given.consecutive_failures.is_none() {
             control.consecutive = 0;
         }
-        control.config = config;
         control.rules = rules;
         control.unjudged = true;
         if is_new_shape {
@@ -521,15 +541,15 @@ impl Locked<'_> {
     /// Hands on what of the rules calls read without the lock.
     fn publish_rules(&self) {
         let rules = &self.control.rules;
-        self.machine.front.take(rules, &self.machine.clock);
-        if rules.durations {
+        self.machine.front.take(rules, &self.machine.front.clock);
+        if rules.given.durations {
             self.machine.durations.get_or_init(Box::default);
         }
     }
 
     /// Aligns the buckets of the time window anew, with the next outcome.
     pub(super) fn realign(&self) {
-        if let Some(window) = self.machine.windows.get(self.control.window) {
+        if let Some(window) = self.machine.front.windows.get(self.control.window) {
             window.realign();
         }
     }

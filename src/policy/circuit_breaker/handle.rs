@@ -1,7 +1,7 @@
 //! The handle that users hold.
 
 use super::call::{Call, Started};
-use super::config::{CircuitBreakerConfig, Plan};
+use super::config::{CircuitBreakerConfig, Rules};
 use super::control::Mode;
 use super::event::{CircuitBreakerEvent, EventKind, Reason, State, Trip};
 use super::machine::{Machine, POLICY};
@@ -22,6 +22,7 @@ use std::any::Any;
 use std::fmt;
 use std::future::Future;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 
 /// A circuit breaker: stops calls to what keeps failing, and finds out when it is well again.
 ///
@@ -63,16 +64,17 @@ impl CircuitBreaker {
         config: CircuitBreakerConfig,
         clock: impl Into<Clock>,
     ) -> Result<Self, ConfigError> {
-        Self::build(name.into(), Plan::new(config)?, clock.into(), false)
+        let rules = Arc::new(config.rules()?);
+        Self::build(name.into(), rules, clock.into(), false)
     }
 
     pub(super) fn build(
         name: Name,
-        plan: Plan,
+        rules: Arc<Rules>,
         clock: Clock,
         compact: bool,
     ) -> Result<Self, ConfigError> {
-        let machine = Machine::new(name, clock, plan, compact)?;
+        let machine = Machine::new(name, clock, rules, compact)?;
         Ok(Self(Shared::new(machine)))
     }
 
@@ -194,7 +196,7 @@ impl CircuitBreaker {
 
     /// The name.
     pub fn name(&self) -> &Name {
-        &self.0.name
+        &self.0.front.name
     }
 
     /// The state. An open circuit whose wait is over is `Open` until the next call asks, unless
@@ -205,9 +207,9 @@ impl CircuitBreaker {
             return state;
         }
         self.0.locked(|locked| {
-            let now = locked.machine.clock.now();
+            let now = locked.machine.front.clock.now();
             let is_due = locked.word().state() == State::Open && now >= locked.end();
-            if is_due && locked.control.rules.auto_half_open {
+            if is_due && locked.control.rules.given.auto_half_open {
                 locked.half_open(now, Reason::WaitOver);
             }
             locked.word().state()
@@ -317,7 +319,7 @@ impl CircuitBreaker {
     pub fn transition_to(&self, to: State) -> Result<(), TransitionRefused> {
         self.0.locked(|locked| {
             let from = locked.word().state();
-            let now = locked.machine.clock.now();
+            let now = locked.machine.front.clock.now();
             match (from, to) {
                 _ if from == to => {}
                 (State::Closed | State::HalfOpen, State::Open) => {
@@ -348,9 +350,9 @@ impl CircuitBreaker {
     }
 
     fn take_config(&self, config: &CircuitBreakerConfig) -> Result<(), ConfigError> {
-        let plan = Plan::new(config.clone())?;
+        let rules = Arc::new(config.clone().rules()?);
         self.0.locked(|locked| {
-            locked.take(plan)?;
+            locked.take(rules)?;
             locked.note(EventKind::Reconfigured);
             Ok(())
         })
@@ -358,8 +360,7 @@ impl CircuitBreaker {
 
     /// The configuration in force.
     pub fn config(&self) -> CircuitBreakerConfig {
-        self.0
-            .locked(|locked| CircuitBreakerConfig::clone(&locked.control.config))
+        self.0.locked(|locked| locked.control.rules.given.clone())
     }
 
     /// What of a snapshot an exporter shows, without the copy of the window.

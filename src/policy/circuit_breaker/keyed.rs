@@ -1,6 +1,6 @@
 //! One circuit per endpoint, tenant or route.
 
-use super::config::{CircuitBreakerConfig, Plan};
+use super::config::CircuitBreakerConfig;
 use super::event::State;
 use super::handle::CircuitBreaker;
 use super::totals::Totals;
@@ -9,6 +9,7 @@ use crate::kernel::config::ConfigError;
 use crate::kernel::keyed::{Entry, Keyed, sealed::Sealed};
 use crate::kernel::name::Name;
 use std::hash::Hash;
+use std::sync::Arc;
 
 impl Sealed for CircuitBreaker {}
 
@@ -76,12 +77,12 @@ where
         clock: impl Into<Clock>,
     ) -> Result<Self, ConfigError> {
         let (name, clock) = (name.into(), clock.into());
-        let plan = Plan::new(config)?;
-        let overflow = CircuitBreaker::build(name.clone(), plan.clone(), clock.clone(), false)?;
+        let rules = Arc::new(config.rules()?);
+        let overflow = CircuitBreaker::build(name.clone(), rules.clone(), clock.clone(), false)?;
         let (label, fallback) = (name.clone(), overflow.clone());
         Self::with(name, capacity, overflow, move |_| {
             // The overflow entry was made of this configuration, so it cannot be refused here.
-            CircuitBreaker::build(label.clone(), plan.clone(), clock.clone(), true)
+            CircuitBreaker::build(label.clone(), rules.clone(), clock.clone(), true)
                 .unwrap_or_else(|_| fallback.clone())
         })
     }

@@ -4,7 +4,7 @@
 //! What changes the state is in [`Control`](super::control::Control), behind a short lock.
 
 use super::admission::{Answer, Refused, Ticket, Why};
-use super::config::{DroppedCalls, Plan, Rules, Shape};
+use super::config::{DroppedCalls, Rules, Shape};
 use super::control::{Control, Locked};
 use super::event::{CircuitBreakerEvent, State};
 use super::totals::{Counter, LastWords};
@@ -20,13 +20,15 @@ use crate::kernel::outcome::Tidings;
 use crate::kernel::ratio::Ratio;
 use crate::kernel::rejection::{Cause, Rejection, RejectionKind};
 use crate::kernel::stripe::Striped;
-use crate::kernel::sync::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Mutex, Ordering, Published};
+use crate::kernel::sync::{
+    AtomicBool, AtomicU8, AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering, Published,
+};
 use crate::kernel::told::LastTold;
 use crate::kernel::window::time::{Recorded, TimeWindow};
 use crate::kernel::window::{Class, Counts};
 use crossbeam_utils::CachePadded;
 use std::fmt;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// The policy's type, in errors and metric labels.
@@ -34,7 +36,6 @@ pub(super) const POLICY: &str = "circuit_breaker";
 
 pub(crate) struct Machine {
     pub(super) front: CachePadded<Front>,
-    pub(super) windows: Windows,
     pub(super) totals: Striped<{ Counter::ALL }>,
     /// The error that opened the circuit, where a classifier handed one over.
     pub(super) cause: Published<Cause>,
@@ -43,8 +44,6 @@ pub(crate) struct Machine {
     pub(super) last_words: OnceLock<LastWords>,
     pub(super) told: LastTold,
     pub(super) events: Events<CircuitBreakerEvent>,
-    pub(super) clock: Clock,
-    pub(super) name: Name,
     control: Mutex<Control>,
 }
 
@@ -64,20 +63,22 @@ pub(super) struct Front {
     grain: AtomicU64,
     failures_only: AtomicBool,
     dropped: AtomicU8,
+    pub(super) clock: Clock,
+    pub(super) name: Name,
+    pub(super) windows: Windows,
 }
 
 impl Machine {
     pub(super) fn new(
         name: Name,
         clock: Clock,
-        plan: Plan,
+        rules: Arc<Rules>,
         compact: bool,
     ) -> Result<Self, ConfigError> {
-        let windows = Windows::new(compact);
-        let window = windows.number(plan.rules.window, &clock)?;
+        let front = Front::new(name, clock, compact);
+        let window = front.windows.number(rules.window, &front.clock)?;
         let machine = Self {
-            front: CachePadded::new(Front::new()),
-            windows,
+            front: CachePadded::new(front),
             totals: if compact {
                 Striped::compact()
             } else {
@@ -88,9 +89,7 @@ impl Machine {
             last_words: OnceLock::new(),
             told: LastTold::default(),
             events: Events::new(),
-            control: Mutex::new(Control::new(plan, window)),
-            clock,
-            name,
+            control: Mutex::new(Control::new(rules, window)),
         };
         machine.locked(|locked| locked.begin());
         Ok(machine)
@@ -114,34 +113,36 @@ impl Machine {
 
     #[inline(never)]
     fn admit_guarded(&self, mut word: Word) -> Answer {
-        loop {
-            match word.state() {
-                State::Open => {
-                    let end = self.front.end();
-                    let why = Why::from_bits(self.front.why.load(Ordering::Acquire));
-                    // Only if the state still stands do the two words belong to it.
-                    let again = self.word();
-                    if again != word {
-                        word = again;
-                        continue;
-                    }
-                    let now = self.now_for_open(end);
-                    if now < end {
-                        return Err(Refused::open(now, end, why)).into();
-                    }
-                    return self.locked(|locked| locked.admit()).into();
+        while word.state() == State::Open {
+            let end = self.front.end();
+            let why = Why::from_bits(self.front.why.load(Ordering::Acquire));
+            // Only if the state still stands do the two words belong to it.
+            let again = self.word();
+            if again == word {
+                let now = self.now_for_open(end);
+                if now < end {
+                    return Err(Refused::open(now, end, why)).into();
                 }
-                State::HalfOpen => return self.locked(|locked| locked.admit()).into(),
-                State::ForcedOpen => return Err(Refused::forced_open()).into(),
-                State::Closed | State::Disabled | State::MetricsOnly => {
-                    let is_clocked = word.is_clocked();
-                    let started = if is_clocked {
-                        self.clock.now().as_nanos()
-                    } else {
-                        0
-                    };
-                    return Ok(Ticket::new(word, started)).into();
-                }
+                break;
+            }
+            word = again;
+        }
+        self.admit_otherwise(word)
+    }
+
+    #[inline(never)]
+    fn admit_otherwise(&self, word: Word) -> Answer {
+        match word.state() {
+            // Due, or half-open already.
+            State::Open | State::HalfOpen => self.locked(|locked| locked.admit()).into(),
+            State::ForcedOpen => Err(Refused::forced_open()).into(),
+            State::Closed | State::Disabled | State::MetricsOnly => {
+                let mark = if word.is_clocked() {
+                    self.front.clock.now().as_nanos()
+                } else {
+                    0
+                };
+                Ok(Ticket::new(word, mark)).into()
             }
         }
     }
@@ -165,12 +166,12 @@ impl Machine {
     fn now_for_open(&self, end: Instant) -> Instant {
         let grain = self.front.grain.load(Ordering::Relaxed);
         if grain != NO_GRAIN {
-            let now = self.clock.coarse();
+            let now = self.front.clock.coarse();
             if now.as_nanos().saturating_add(grain) < end.as_nanos() {
                 return now;
             }
         }
-        self.clock.now()
+        self.front.clock.now()
     }
 
     /// A call succeeded. On the healthy path of a count window: one load, and one add if totals
@@ -182,6 +183,16 @@ impl Machine {
             if word.counts_totals() {
                 self.totals.bump(Counter::Success as usize);
             }
+        } else {
+            self.succeed_otherwise(word, ticket);
+        }
+    }
+
+    /// The window must be told, if nothing else is out of the way: its own short path.
+    #[inline(never)]
+    fn succeed_otherwise(&self, word: Word, ticket: Ticket) {
+        if word == ticket.word && word.is_plain() {
+            self.record(word, ticket, Class::Ok, Tidings::default());
         } else {
             self.finish(word, ticket, false, Tidings::default());
         }
@@ -213,9 +224,10 @@ impl Machine {
         }
     }
 
+    #[inline]
     fn record(&self, word: Word, ticket: Ticket, class: Class, tidings: Tidings) {
         let mut under_lock = !word.is_clear() || (class != Class::Ok && word.is_locked());
-        let window = self.windows.get(word.window());
+        let window = self.front.windows.get(word.window());
         if let Some(window) = window {
             let (worth_a_look, counts_now) = self.record_timed(word, window, class);
             if worth_a_look {
@@ -224,17 +236,17 @@ impl Machine {
         }
         let in_time = !under_lock || self.locked(|locked| locked.record(ticket, class, tidings));
         if window.is_none() {
-            if in_time {
-                self.count_class(class, word);
-            } else {
+            if !in_time {
                 self.count(Counter::Late);
+            } else if class != Class::Ok || !under_lock {
+                self.count_class(class, word);
             }
         }
     }
 
     /// Counts a call in the time window: whether it must be judged, and by which counts.
     fn record_timed(&self, word: Word, window: &TimeWindow, class: Class) -> (bool, Counts) {
-        let now = window.now(&self.clock);
+        let now = window.now(&self.front.clock);
         let minimum = self.front.minimum.load(Ordering::Relaxed);
         let generation = word.generation();
         let recorded = window.record(generation, now, class, minimum);
@@ -259,7 +271,7 @@ impl Machine {
 
     /// How long a call has run; it is kept in the histogram, if there is one.
     pub(super) fn time_since(&self, started: Instant) -> Duration {
-        let ran = self.clock.now().saturating_duration_since(started);
+        let ran = self.front.clock.now().saturating_duration_since(started);
         if let Some(durations) = self.durations.get() {
             durations.record(ran);
         }
@@ -296,7 +308,7 @@ impl Machine {
             None => ticket.started(),
         };
         started.map_or(Duration::ZERO, |started| {
-            self.clock.now().saturating_duration_since(started)
+            self.front.clock.now().saturating_duration_since(started)
         })
     }
 
@@ -315,14 +327,11 @@ impl Machine {
         }
     }
 
-    /// Counts a refusal and makes the error for it, in what it is to be returned in.
-    ///
-    /// The whole is made first, where it is wanted, and counted then. An atomic add waits until all
-    /// that was written before is in the cache, from where it can be read in pieces of any width;
-    /// without that, each move of it on its way out stalls.
+    /// Counts a refusal and makes the error for it, at once in what it is to be returned in: each
+    /// move of it on its way out would read in wide pieces what was just written in narrow ones,
+    /// and stall.
     #[inline(never)]
     pub(super) fn reject<R>(&self, refused: Refused, wrap: impl FnOnce(Rejection) -> R) -> R {
-        let wrapped = wrap(self.rejection(refused));
         let kind = refused.why.kind();
         self.totals.bump(match kind {
             RejectionKind::ForcedOpen => Counter::RejectedForcedOpen,
@@ -330,7 +339,7 @@ impl Machine {
             _ => Counter::RejectedOpen,
         } as usize);
         self.trace_rejection(kind);
-        wrapped
+        wrap(self.rejection(refused))
     }
 
     /// The error for a refusal.
@@ -343,7 +352,7 @@ impl Machine {
         };
         Rejection::assemble_packed(
             POLICY,
-            self.name.clone(),
+            self.front.name.clone(),
             refused.why.kind(),
             refused.why.facts(),
             refused.retry_after,
@@ -369,9 +378,15 @@ impl Machine {
             machine: self,
             control: &mut control,
         });
-        if control.notes.is_empty() && control.trash.is_empty() {
-            return result;
+        if !control.notes.is_empty() || !control.trash.is_empty() {
+            self.unlock_and_tell(control);
         }
+        result
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn unlock_and_tell(&self, mut control: MutexGuard<'_, Control>) {
         let notes = std::mem::take(&mut control.notes);
         let trash = std::mem::take(&mut control.trash);
         // Queued under the lock, so that all subscribers see one order.
@@ -380,7 +395,6 @@ impl Machine {
         notes.iter().for_each(|note| self.trace(note));
         aftermath.run();
         drop(trash);
-        result
     }
 }
 
@@ -392,7 +406,7 @@ impl Front {
         Instant::from_nanos(self.end.load(Ordering::Acquire))
     }
 
-    fn new() -> Self {
+    fn new(name: Name, clock: Clock, compact: bool) -> Self {
         let flags = Flags {
             clocked: false,
             totals: true,
@@ -410,6 +424,9 @@ impl Front {
             grain: AtomicU64::new(NO_GRAIN),
             failures_only: AtomicBool::new(false),
             dropped: AtomicU8::new(0),
+            clock,
+            name,
+            windows: Windows::new(compact),
         }
     }
 
@@ -419,23 +436,27 @@ impl Front {
             Shape::None => 0,
             _ => rate.map_or(0, Ratio::parts_per_million),
         };
-        let limit = rules.slow.limit.map_or(u64::MAX, saturating_nanos);
+        let limit = rules
+            .given
+            .slow_call_limit
+            .map_or(u64::MAX, saturating_nanos);
         self.slow_limit.store(limit, Ordering::Relaxed);
         self.minimum
-            .store(u64::from(rules.minimum), Ordering::Relaxed);
+            .store(u64::from(rules.given.minimum_calls), Ordering::Relaxed);
         self.failure_rate
             .store(parts(rules.failure_rate), Ordering::Relaxed);
         self.slow_rate
-            .store(parts(rules.slow.rate), Ordering::Relaxed);
+            .store(parts(rules.slow_rate), Ordering::Relaxed);
         self.failures_only
-            .store(rules.failures_only, Ordering::Relaxed);
+            .store(rules.given.failures_only, Ordering::Relaxed);
         let grain = if clock.is_coarse_enough_for(rules.wait.base()) {
             saturating_nanos(clock.grain())
         } else {
             NO_GRAIN
         };
         self.grain.store(grain, Ordering::Relaxed);
-        self.dropped.store(rules.dropped.code(), Ordering::Relaxed);
+        self.dropped
+            .store(rules.given.dropped_calls.code(), Ordering::Relaxed);
     }
 }
 
@@ -443,7 +464,7 @@ impl fmt::Debug for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let word = self.word();
         f.debug_struct("CircuitBreaker")
-            .field("name", &self.name)
+            .field("name", &self.front.name)
             .field("state", &word.state())
             .field("generation", &word.generation())
             .finish_non_exhaustive()

@@ -100,7 +100,7 @@ pub(crate) struct Figures {
 impl Machine {
     pub(super) fn read_figures(&self) -> Figures {
         self.locked(|locked| {
-            let now = locked.machine.clock.now();
+            let now = locked.machine.front.clock.now();
             let (state, counts) = locked.state_and_counts(now);
             let word = locked.word();
             Figures {
@@ -142,7 +142,7 @@ impl Machine {
 
 impl Locked<'_> {
     fn snapshot(&mut self) -> CircuitBreakerSnapshot {
-        let now = self.machine.clock.now();
+        let now = self.machine.front.clock.now();
         let (state, counts) = self.state_and_counts(now);
         CircuitBreakerSnapshot {
             state,
@@ -169,12 +169,15 @@ impl Locked<'_> {
 
     fn window_snapshot(&self) -> WindowSnapshot {
         match (
-            self.machine.windows.get(self.window()),
+            self.machine.front.windows.get(self.window()),
             self.control.rules.window,
         ) {
             (Some(window), _) => WindowSnapshot::Time {
                 bucket_ms: u64::try_from(window.shape().width.as_millis()).unwrap_or(u64::MAX),
-                calls: window.buckets(self.word().generation(), window.now(&self.machine.clock)),
+                calls: window.buckets(
+                    self.word().generation(),
+                    window.now(&self.machine.front.clock),
+                ),
             },
             (None, Shape::Count(_)) => {
                 WindowSnapshot::Count(self.control.ring.classes().map(letter).collect())
@@ -184,13 +187,13 @@ impl Locked<'_> {
     }
 
     fn put_back(&mut self, snapshot: &CircuitBreakerSnapshot, classes: &[Class]) {
-        let now = self.machine.clock.now();
+        let now = self.machine.front.clock.now();
         let state = self.own_state(snapshot);
         self.control.mode = snapshot.mode;
         self.control.forced_by_hand = snapshot.forced_open;
         self.control.opens = snapshot.opens;
         let rules = &self.control.rules;
-        let longest = rules.wait.longest().max(rules.max_hint);
+        let longest = rules.wait.longest().max(rules.given.max_hint);
         let remaining = snapshot.remaining.unwrap_or_default().min(longest);
         if state == State::Open {
             self.control.wait = remaining;
@@ -230,12 +233,13 @@ impl Locked<'_> {
         classes: &[Class],
         now: Instant,
     ) {
-        classes
-            .iter()
-            .for_each(|class| self.control.ring.record(*class));
-        if let (Some(window), WindowSnapshot::Time { bucket_ms, calls }) =
-            (self.machine.windows.get(self.window()), &snapshot.window)
-        {
+        for class in classes {
+            self.control.ring.record(*class);
+        }
+        if let (Some(window), WindowSnapshot::Time { bucket_ms, calls }) = (
+            self.machine.front.windows.get(self.window()),
+            &snapshot.window,
+        ) {
             if window.shape().width == Duration::from_millis(*bucket_ms) {
                 window.restore(self.word().generation(), now, calls);
             }

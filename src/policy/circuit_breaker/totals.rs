@@ -123,7 +123,9 @@ impl Machine {
 
     pub(super) fn read_totals(&self) -> Totals {
         let mut classes = CLASSES.map(|class| self.totals.sum(Counter::of(class) as usize));
-        for window in self.windows.iter() {
+        let under_lock = self.locked(|locked| locked.control.successes);
+        classes[Class::Ok as usize] = classes[Class::Ok as usize].saturating_add(under_lock);
+        for window in self.front.windows.iter() {
             for (total, more) in classes.iter_mut().zip(window.totals()) {
                 *total = total.saturating_add(more);
             }

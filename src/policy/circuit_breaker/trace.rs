@@ -29,17 +29,17 @@ impl Machine {
             let sums = REJECTIONS.map(|counter| self.totals.sum(counter as usize));
             sums.into_iter().fold(0, u64::saturating_add)
         };
-        if let Some(rejected) = self.told.due(self.clock.coarse(), all) {
+        if let Some(rejected) = self.told.due(self.front.clock.coarse(), all) {
             tracing::debug!(
                 target: TARGET,
-                name = self.name.as_str(), reason = kind.as_str(), rejected,
+                name = self.front.name.as_str(), reason = kind.as_str(), rejected,
                 "circuit breaker rejects calls"
             );
         }
     }
 
     pub(super) fn trace(&self, event: &CircuitBreakerEvent) {
-        let (name, seq) = (self.name.as_str(), event.seq);
+        let (name, seq) = (self.front.name.as_str(), event.seq);
         match &event.kind {
             EventKind::StateChanged {
                 from,

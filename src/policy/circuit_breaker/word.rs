@@ -100,6 +100,13 @@ impl Word {
         self.bits() & MASK == CLEAR | State::Closed.code()
     }
 
+    /// Whether a success has nothing to do but to be recorded: closed, and nobody asks how long it
+    /// took.
+    #[inline]
+    pub(super) fn is_plain(self) -> bool {
+        self.bits() & (STATE_MASK | CLOCKED) == State::Closed.code()
+    }
+
     /// Whether outcomes are recorded in a window.
     #[inline]
     pub(super) fn records(self) -> bool {
