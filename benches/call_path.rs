@@ -6,11 +6,15 @@
     reason = "a benchmark reads the time itself"
 )]
 
+use backstop::kernel::budget::BudgetConfig;
 use backstop::kernel::clock::Clock;
 use backstop::kernel::outcome::AnyError;
 use backstop::kernel::rejection::Error as CallError;
 use backstop::policy::circuit_breaker::Window;
-use backstop::{Bulkhead, BulkheadConfig, CircuitBreaker, CircuitBreakerConfig, Timeout};
+use backstop::{
+    Bulkhead, BulkheadConfig, CircuitBreaker, CircuitBreakerConfig, Pipeline, PipelineConfig,
+    Retry, RetryBudget, RetryConfig, Timeout,
+};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use std::future::{Future, ready};
 use std::hint::black_box;
@@ -79,6 +83,41 @@ impl Call for Timed {
     fn call(&self, reply: Reply) -> bool {
         succeeds(self.0.call(|| ready(black_box(reply))))
     }
+}
+
+/// The retry's async call on a borrowed handle; the first attempt succeeds.
+struct Retried(Retry);
+impl Call for Retried {
+    fn call(&self, reply: Reply) -> bool {
+        succeeds(self.0.call(|_| ready(black_box(reply))))
+    }
+}
+
+fn retry(budget: BudgetConfig) -> Retry {
+    Retry::new("bench", RetryConfig::default().budget(budget)).expect("a valid configuration")
+}
+
+fn retry_on_shared_budget() -> Retry {
+    let budget = RetryBudget::new(BudgetConfig::default()).expect("a valid configuration");
+    Retry::with_budget("bench", RetryConfig::default(), Clock::default(), budget)
+        .expect("a valid configuration")
+}
+
+/// All five parts; the first attempt succeeds.
+struct Piped(Pipeline);
+impl Call for Piped {
+    fn call(&self, reply: Reply) -> bool {
+        succeeds(self.0.call(|_| ready(black_box(reply))))
+    }
+}
+
+fn pipeline() -> Pipeline {
+    let pipeline = Pipeline::new("bench", PipelineConfig::default()).expect("the default is valid");
+    let pipeline = Pipeline::from(&*Box::leak(Box::new(pipeline)));
+    for _ in 0..1_000 {
+        assert!(succeeds(pipeline.call(|_| ready(Reply::Ok(7)))));
+    }
+    pipeline
 }
 
 /// Every hundredth call fails.
@@ -255,17 +294,31 @@ fn cases() -> Vec<Case> {
                 with_cause: false,
             })
         }),
-        case("timeout", || {
-            Healthy(Timed(
-                Timeout::new("bench", Duration::from_secs(1)).expect("above zero"),
-            ))
-        }),
         case("breaker_open_rejection_cause", || {
             Healthy(Rejected {
                 breaker: open(true),
                 with_cause: true,
             })
         }),
+        case("timeout", || {
+            Healthy(Timed(
+                Timeout::new("bench", Duration::from_secs(1)).expect("above zero"),
+            ))
+        }),
+        case("retry", || Healthy(Retried(retry(BudgetConfig::default())))),
+        case("retry_shared_budget", || {
+            Healthy(Retried(retry_on_shared_budget()))
+        }),
+        case("retry_in_flight_budget", || {
+            Healthy(Retried(retry(BudgetConfig::in_flight(0.2, 3))))
+        }),
+        case("retry_token_budget", || {
+            Healthy(Retried(retry(BudgetConfig::tokens(100, 0.1))))
+        }),
+        case("retry_without_budget", || {
+            Healthy(Retried(retry(BudgetConfig::none())))
+        }),
+        case("pipeline", || Healthy(Piped(pipeline()))),
     ]
 }
 

@@ -150,6 +150,11 @@ impl Clock {
         }
     }
 
+    /// Whether it is tokio's, which may be paused.
+    pub(crate) const fn is_tokios(&self) -> bool {
+        matches!(self.0, Kind::Tokio)
+    }
+
     /// The time of day, for what is shown or stored. It may jump.
     #[expect(
         clippy::disallowed_methods,

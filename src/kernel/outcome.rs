@@ -151,6 +151,7 @@ where
 /// |---|---|
 /// | `Open`, `ForcedOpen`, `ProbesFull`, `Full`, `Shed`, `RateLimited`, `Restarting` | ignored: the callee was not asked |
 /// | `NoRuntime` | ignored: it is the caller that is set up wrong |
+/// | `Panicked` | a failure: the call was made |
 /// | `TimedOut` | a failure: the callee was asked and did not answer in time |
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DefaultClassifier;
@@ -172,7 +173,7 @@ impl RejectionKind {
     /// What an outer policy's default classifier counts it as.
     pub const fn counts_as(self) -> Outcome {
         match self {
-            Self::TimedOut => Outcome::Failure,
+            Self::TimedOut | Self::Panicked => Outcome::Failure,
             _ => Outcome::Ignored,
         }
     }

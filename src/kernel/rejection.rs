@@ -39,6 +39,8 @@ pub enum RejectionKind {
     /// The policy needs a timer, and there is no tokio runtime with timers here. Nothing is wrong
     /// with the callee.
     NoRuntime,
+    /// It ran where its panic could be caught, and panicked.
+    Panicked,
 }
 
 impl RejectionKind {
@@ -54,6 +56,7 @@ impl RejectionKind {
             Self::Restarting => "restarting",
             Self::TimedOut => "timed_out",
             Self::NoRuntime => "no_runtime",
+            Self::Panicked => "panicked",
         }
     }
 }
@@ -231,7 +234,7 @@ impl Rejection {
             cause: None,
             kind,
             executed: match kind {
-                RejectionKind::TimedOut => Executed::Unknown,
+                RejectionKind::TimedOut | RejectionKind::Panicked => Executed::Unknown,
                 _ => Executed::No,
             },
         }
@@ -352,6 +355,7 @@ impl fmt::Display for Rejection {
             RejectionKind::Restarting => "is restarting",
             RejectionKind::TimedOut => "timed out",
             RejectionKind::NoRuntime => "has no tokio runtime with timers",
+            RejectionKind::Panicked => "ran a call that panicked",
         };
         write!(f, "{} `{}` {what}", self.policy, self.name)?;
         match self.facts() {

@@ -5,7 +5,10 @@ use crate::mock::{Failed, Request};
 use crate::row::{Ledger, Row, Subject};
 use backstop::chaos::fault::{FaultCounts, FaultInjector, FaultLayer};
 use backstop::kernel::clock::Clock;
-use backstop::policy::bulkhead::QueueingBulkheadLayer;
+use backstop::policy::bulkhead::{
+    BulkheadSnapshot, CompartmentConfig, Compartments, CompartmentsConfig, QueueingBulkheadLayer,
+    Totals,
+};
 use backstop::policy::circuit_breaker::{CircuitBreakerService, State};
 #[cfg(feature = "axum")]
 use backstop::policy::errors::RejectionResponseLayer;
@@ -62,6 +65,8 @@ table! {
     bulkhead_with_room: refusing_bulkhead(100_000);
     bulkhead_queueing: queueing_bulkhead(16).capacity(|_| 16);
     bulkhead_queueing_with_room: queueing_bulkhead(100_000);
+    compartment: shared_slots(16).capacity(|_| 16);
+    compartment_with_room: shared_slots(100_000);
     wrap_errors: Row::new(|mock| WrapErrorsLayer::new().layer(mock));
     #[cfg(feature = "axum")]
     rejection_response: Row::new(|mock| RejectionResponseLayer::new().layer(mock));
@@ -145,11 +150,32 @@ fn queueing_bulkhead(limit: u32) -> Row<impl Subject> {
 }
 
 fn check_bulkhead(bulkhead: &Bulkhead, ledger: &Ledger) {
-    let (totals, snapshot) = (bulkhead.totals(), bulkhead.snapshot());
+    check_slots(bulkhead.totals(), bulkhead.snapshot(), ledger);
+}
+
+fn check_slots(totals: Totals, snapshot: BulkheadSnapshot, ledger: &Ledger) {
     let ran = ledger.succeeded + ledger.failed + ledger.panicked + ledger.dropped;
     assert_eq!(totals.finished, ran + ledger.rejected_within, "{ledger:?}");
     assert_eq!(totals.refused(), ledger.rejected, "{ledger:?}");
     assert_eq!((snapshot.in_flight, snapshot.waiting), (0, 0), "{ledger:?}");
+}
+
+/// Of a set with a total and guarantees, none of which is in the way.
+fn shared_slots(limit: u32) -> Row<impl Subject> {
+    let set = |limit| {
+        let share = CompartmentConfig::new(limit).guaranteed(limit);
+        let config = CompartmentsConfig::new()
+            .total(limit + 1)
+            .compartment("used", share)
+            .compartment("other", CompartmentConfig::new(1).guaranteed(1));
+        Compartments::with_clock("set", config, Clock::manual()).expect("a valid configuration")
+    };
+    let used = set(limit).require("used").expect("it is there");
+    let layer = used.layer();
+    let refusing = set(0).require("used").expect("it is there").layer();
+    Row::new(move |mock| layer.layer(mock))
+        .refusing(move |mock| refusing.layer(mock))
+        .check(move |ledger| check_slots(used.totals(), used.snapshot(), ledger))
 }
 
 fn quiet_fault() -> Row<impl Subject> {

@@ -15,6 +15,7 @@ mod bulkhead;
 mod bulkhead_costs;
 mod bulkhead_reentry;
 mod bulkhead_waits;
+mod compartments;
 #[cfg(feature = "serde")]
 mod config_text;
 mod costs;
@@ -22,15 +23,20 @@ mod costs;
 mod grpc;
 #[cfg(feature = "http")]
 mod http;
+mod isolated;
 mod keyed;
 mod load;
 mod metrics;
 mod pipeline;
 mod reentry;
 mod retry;
+mod retry_attacks;
 mod retry_budget;
 mod retry_calls;
+mod retry_costs;
 mod retry_rig;
+#[cfg(feature = "serde")]
+mod retry_text;
 mod rig;
 mod runtime;
 mod timeout;

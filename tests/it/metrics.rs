@@ -2,6 +2,7 @@
 
 mod bulkhead;
 mod recorder;
+mod retry;
 mod scrape;
 
 use backstop::kernel::clock::{Clock, ManualClock, NoRuntime};
@@ -617,12 +618,14 @@ async fn what_is_published_is_what_the_table_lists() {
     let breaker = breaker.unwrap();
     succeed(&breaker);
     let hosts = keyed("all_hosts");
+    let retry = backstop::Retry::new("all_retries", backstop::RetryConfig::default()).unwrap();
     exporter.add(&breaker);
     exporter.add(&hosts);
     let timeout = Timeout::none("all_timeouts");
     exporter.add(&timeout);
     let slots = backstop::Bulkhead::new("all_slots", backstop::BulkheadConfig::default()).unwrap();
     exporter.add(&slots);
+    exporter.add(&retry);
     let scraped = prometheus.after_publish(&exporter).await;
 
     let published: BTreeSet<_> = scraped.types.keys().map(String::as_str).collect();

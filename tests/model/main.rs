@@ -1,6 +1,8 @@
 //! Model tests: the breaker and a naive model take the same steps and must agree after each.
 
+mod budget;
 mod bulkhead;
+mod compartments;
 mod naive;
 mod pair;
 mod script;

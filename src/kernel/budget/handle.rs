@@ -115,6 +115,16 @@ impl RetryBudget {
 
 /// The steps of a [`BudgetedCall`], for futures that keep track themselves.
 impl RetryBudget {
+    /// Whether it has to hear of the begin of a call.
+    pub(crate) fn counts_in_flight(&self) -> bool {
+        matches!(self.0.kind, Kind::InFlight(_))
+    }
+
+    /// Whether it has to hear of anything.
+    pub(crate) fn is_limited(&self) -> bool {
+        !matches!(self.0.kind, Kind::None)
+    }
+
     /// A call begins.
     #[inline]
     pub(crate) fn enter(&self) {

@@ -10,7 +10,10 @@ use crate::observe::names::{
     BULKHEAD_IN_FLIGHT, BULKHEAD_LIMIT, BULKHEAD_WAITING, BULKHEAD_WAITS, POLICY_CALLS,
     POLICY_REJECTIONS,
 };
-use crate::policy::bulkhead::{Bulkhead, LastWords, Totals, WeakBulkhead};
+use crate::policy::bulkhead::{
+    Bulkhead, BulkheadSnapshot, Compartment, IsolatedBulkhead, LastWords, Totals, WeakBulkhead,
+    WeakCompartment,
+};
 use std::sync::Arc;
 
 const REASONS: [Figure<Totals>; 4] = [
@@ -34,10 +37,57 @@ impl Exported for Bulkhead {}
 
 impl Sealed for Bulkhead {
     fn source(&self) -> Box<dyn Source> {
-        let (policy, name) = (Managed::policy(self), self.name().as_str());
-        Box::new(One {
-            weak: self.downgrade(),
-            last_words: self.last_words(),
+        One::of(self, self.downgrade(), self.last_words())
+    }
+}
+
+impl Exported for Compartment {}
+
+impl Sealed for Compartment {
+    fn source(&self) -> Box<dyn Source> {
+        One::of(self, self.downgrade(), self.last_words())
+    }
+}
+
+/// Published as the bulkhead that admits its calls.
+impl Exported for IsolatedBulkhead {}
+
+impl Sealed for IsolatedBulkhead {
+    fn source(&self) -> Box<dyn Source> {
+        self.admission().source()
+    }
+}
+
+/// What a weak handle leads to, while it is there.
+trait Weak: Send + Sync + 'static {
+    /// How it stands, what it counted, and whether it counts what has finished.
+    fn read(&self) -> Option<(BulkheadSnapshot, Totals, bool)>;
+}
+
+impl Weak for WeakBulkhead {
+    fn read(&self) -> Option<(BulkheadSnapshot, Totals, bool)> {
+        let bulkhead = self.upgrade()?;
+        Some((
+            bulkhead.snapshot(),
+            bulkhead.totals(),
+            bulkhead.counts_totals(),
+        ))
+    }
+}
+
+impl Weak for WeakCompartment {
+    fn read(&self) -> Option<(BulkheadSnapshot, Totals, bool)> {
+        let compartment = self.upgrade()?;
+        Some((compartment.snapshot(), compartment.totals(), true))
+    }
+}
+
+impl<W: Weak> One<W> {
+    fn of(managed: &dyn Managed, weak: W, last_words: LastWords) -> Box<dyn Source> {
+        let (policy, name) = (managed.policy(), managed.name().as_str());
+        Box::new(Self {
+            weak,
+            last_words,
             finished: Tally::new(POLICY_CALLS.series([policy, name, "finished"])),
             rejections: Figures::new(&POLICY_REJECTIONS, [policy, name], &REASONS),
             waits: Figures::new(&BULKHEAD_WAITS, [name], &WAITS),
@@ -47,8 +97,8 @@ impl Sealed for Bulkhead {
     }
 }
 
-struct One {
-    weak: WeakBulkhead,
+struct One<W> {
+    weak: W,
     last_words: LastWords,
     finished: Tally,
     rejections: Figures<Totals>,
@@ -57,7 +107,7 @@ struct One {
     levels: [Level; 3],
 }
 
-impl One {
+impl<W> One<W> {
     /// A bulkhead that does not count its calls has none to show: 0 would be a lie.
     fn tell(&mut self, totals: &Totals, has_finished: bool) {
         if has_finished {
@@ -70,18 +120,15 @@ impl One {
     }
 }
 
-impl Source for One {
+impl<W: Weak> Source for One<W> {
     fn id(&self) -> usize {
         Arc::as_ptr(&self.last_words).addr()
     }
 
     fn publish(&mut self) {
-        let Some(bulkhead) = self.weak.upgrade() else {
+        let Some((snapshot, totals, has_finished)) = self.weak.read() else {
             return;
         };
-        let (snapshot, totals) = (bulkhead.snapshot(), bulkhead.totals());
-        let has_finished = bulkhead.counts_totals();
-        drop(bulkhead);
         self.tell(&totals, has_finished);
         let values = [snapshot.in_flight, snapshot.waiting, snapshot.limit];
         for (level, value) in self.levels.iter_mut().zip(values) {

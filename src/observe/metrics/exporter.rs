@@ -14,7 +14,8 @@ use std::time::Duration;
 
 /// What an [`Exporter`] can publish: a [`CircuitBreaker`](crate::CircuitBreaker), a
 /// [`Keyed`](crate::kernel::keyed::Keyed) set of them, a [`Bulkhead`](crate::Bulkhead), a
-/// [`Retry`](crate::Retry), a [`Timeout`](crate::Timeout).
+/// [`Compartment`](crate::policy::bulkhead::Compartment), a [`Retry`](crate::Retry), a
+/// [`Timeout`](crate::Timeout).
 ///
 /// It is sealed: what is published is listed in [`names`].
 pub trait Exported: Sealed {}

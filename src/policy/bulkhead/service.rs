@@ -1,5 +1,6 @@
 //! The layer that refuses at once: a thin user of the handle.
 
+use super::compartments_handle::Compartment;
 use super::handle::Bulkhead;
 use super::permit::OwnedPermit;
 use crate::kernel::rejection::Rejection;
@@ -36,8 +37,8 @@ use tower_service::Service;
 /// # }
 /// ```
 #[derive(Clone, Debug)]
-pub struct BulkheadLayer {
-    bulkhead: Bulkhead,
+pub struct BulkheadLayer<B = Bulkhead> {
+    bulkhead: B,
 }
 
 impl BulkheadLayer {
@@ -50,8 +51,57 @@ impl BulkheadLayer {
     }
 }
 
-impl<S> Layer<S> for BulkheadLayer {
-    type Service = BulkheadService<S>;
+impl BulkheadLayer<Compartment> {
+    /// A layer around a compartment: [`Compartment::layer`].
+    pub(super) fn around(compartment: Compartment) -> Self {
+        Self {
+            bulkhead: compartment,
+        }
+    }
+}
+
+/// What a [`BulkheadLayer`] can be around: a [`Bulkhead`] or a [`Compartment`].
+pub trait Slots: sealed::Slots {}
+
+impl Slots for Bulkhead {}
+impl Slots for Compartment {}
+
+pub(super) mod sealed {
+    use crate::kernel::rejection::Rejection;
+
+    pub trait Slots: Clone {
+        type Permit;
+
+        /// Whether everything is refused, whoever comes and whoever goes.
+        fn is_shut(&self) -> bool;
+
+        /// The refusal of a call over an inner service that was not asked.
+        fn refuse_unready(&self) -> Rejection;
+
+        fn try_acquire_owned(&self) -> Result<Self::Permit, Rejection>;
+    }
+}
+
+impl sealed::Slots for Bulkhead {
+    type Permit = OwnedPermit;
+
+    #[inline]
+    fn is_shut(&self) -> bool {
+        self.is_shut()
+    }
+
+    fn refuse_unready(&self) -> Rejection {
+        self.refuse_unready()
+    }
+
+    #[inline]
+    fn try_acquire_owned(&self) -> Result<OwnedPermit, Rejection> {
+        self.try_acquire_owned()
+    }
+}
+
+impl<S, B: Slots> Layer<S> for BulkheadLayer<B> {
+    type Service = BulkheadService<S, B>;
 
     fn layer(&self, inner: S) -> Self::Service {
         BulkheadService {
@@ -71,16 +121,16 @@ impl<S> Layer<S> for BulkheadLayer {
 /// * While the bulkhead is isolated, or its limit is 0, it is ready without asking the inner
 ///   service. A call that finds it open again, over an inner service that was not asked, is refused
 ///   once more.
-pub struct BulkheadService<S> {
+pub struct BulkheadService<S, B = Bulkhead> {
     inner: S,
-    bulkhead: Bulkhead,
+    bulkhead: B,
     /// The inner service said that it is ready, and was not called since.
     inner_is_ready: bool,
 }
 
-impl<S> BulkheadService<S> {
-    /// The bulkhead.
-    pub fn bulkhead(&self) -> &Bulkhead {
+impl<S, B> BulkheadService<S, B> {
+    /// The bulkhead, or the compartment.
+    pub fn bulkhead(&self) -> &B {
         &self.bulkhead
     }
 
@@ -90,14 +140,15 @@ impl<S> BulkheadService<S> {
     }
 }
 
-impl<S, Request> Service<Request> for BulkheadService<S>
+impl<S, B, Request> Service<Request> for BulkheadService<S, B>
 where
     S: Service<Request>,
     S::Error: From<Rejection>,
+    B: Slots,
 {
     type Response = S::Response;
     type Error = S::Error;
-    type Future = BulkheadFuture<S::Future>;
+    type Future = BulkheadFuture<S::Future, B::Permit>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner_is_ready = false;
@@ -130,7 +181,7 @@ where
 }
 
 /// A clone is not ready: readiness belongs to the instance that was polled.
-impl<S: Clone> Clone for BulkheadService<S> {
+impl<S: Clone, B: Clone> Clone for BulkheadService<S, B> {
     fn clone(&self) -> Self {
         Self {
             inner: self.inner.clone(),
@@ -140,7 +191,7 @@ impl<S: Clone> Clone for BulkheadService<S> {
     }
 }
 
-impl<S> fmt::Debug for BulkheadService<S> {
+impl<S, B: fmt::Debug> fmt::Debug for BulkheadService<S, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BulkheadService")
             .field("bulkhead", &self.bulkhead)
@@ -156,22 +207,22 @@ pin_project! {
     ///
     /// Dropping it drops the call and gives its slot back.
     #[must_use = "futures do nothing unless polled"]
-    pub struct BulkheadFuture<F> {
+    pub struct BulkheadFuture<F, P = OwnedPermit> {
         #[pin]
-        state: CallState<F>,
+        state: CallState<F, P>,
     }
 }
 
 pin_project! {
     #[project = CallStateProjection]
-    enum CallState<F> {
+    enum CallState<F, P> {
         // In this order: what the call holds is dropped while the slot is still taken.
-        Called { #[pin] future: F, permit: Option<OwnedPermit> },
+        Called { #[pin] future: F, permit: Option<P> },
         Refused { rejection: Option<Rejection> },
     }
 }
 
-impl<F> BulkheadFuture<F> {
+impl<F, P> BulkheadFuture<F, P> {
     #[cold]
     fn refused(rejection: Rejection) -> Self {
         let rejection = Some(rejection);
@@ -181,7 +232,7 @@ impl<F> BulkheadFuture<F> {
     }
 }
 
-impl<F, T, E> Future for BulkheadFuture<F>
+impl<F, P, T, E> Future for BulkheadFuture<F, P>
 where
     F: Future<Output = Result<T, E>>,
     E: From<Rejection>,
@@ -209,7 +260,7 @@ where
     }
 }
 
-impl<F> fmt::Debug for BulkheadFuture<F> {
+impl<F, P> fmt::Debug for BulkheadFuture<F, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BulkheadFuture").finish_non_exhaustive()
     }

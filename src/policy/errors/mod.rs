@@ -13,7 +13,7 @@
 //! | `Open`, `ForcedOpen`, `ProbesFull`, `Full`, `Shed`, `Restarting` | 503 Service Unavailable |
 //! | `RateLimited` | 429 Too Many Requests |
 //! | `TimedOut` | 504 Gateway Timeout |
-//! | `NoRuntime` | 500 Internal Server Error |
+//! | `NoRuntime`, `Panicked` | 500 Internal Server Error |
 //!
 //! # Place in a stack
 //!

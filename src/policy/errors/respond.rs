@@ -224,7 +224,9 @@ impl IntoResponse for Rejection {
             }
             RejectionKind::RateLimited => (StatusCode::TOO_MANY_REQUESTS, "too many requests\n"),
             RejectionKind::TimedOut => (StatusCode::GATEWAY_TIMEOUT, "timed out\n"),
-            RejectionKind::NoRuntime => (StatusCode::INTERNAL_SERVER_ERROR, "internal error\n"),
+            RejectionKind::NoRuntime | RejectionKind::Panicked => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "internal error\n")
+            }
         };
         let mut response = (status, body).into_response();
         if let Some(after) = self.retry_after() {
@@ -276,6 +278,7 @@ mod tests {
             (RejectionKind::RateLimited, 429),
             (RejectionKind::TimedOut, 504),
             (RejectionKind::NoRuntime, 500),
+            (RejectionKind::Panicked, 500),
         ] {
             let response = rejection(kind).into_response();
             assert_eq!(response.status().as_u16(), status, "{kind:?}");

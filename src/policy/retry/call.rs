@@ -33,7 +33,7 @@ pin_project! {
         // Before the flight: an attempt's future and its place in the budget go before the call's.
         #[pin]
         attempt: Option<F>,
-        retries: Option<Pin<Box<Retries<E>>>>,
+        retries: Second<E>,
         starter: S,
         when: P,
         flight: Flight<H>,
@@ -50,6 +50,24 @@ pin_project! {
         #[pin]
         backoff: Option<Sleep>,
     }
+}
+
+/// What only a call that is tried again has. To drop it is no part of the way of the others.
+struct Second<E>(Option<Pin<Box<Retries<E>>>>);
+
+impl<E> Drop for Second<E> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(retries) = self.0.take() {
+            discard(retries);
+        }
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn discard<E>(retries: Pin<Box<Retries<E>>>) {
+    drop(retries);
 }
 
 impl<E> Retries<E> {
@@ -72,7 +90,7 @@ where
     pub(crate) fn new(machine: H, starter: S, when: P, limit: Option<Instant>, _outlet: W) -> Self {
         Self {
             attempt: None,
-            retries: None,
+            retries: Second(None),
             starter,
             when,
             flight: Flight::new(machine, limit),
@@ -85,7 +103,7 @@ where
     pub(crate) fn started(flight: Flight<H>, first: F, starter: S, when: P, _outlet: W) -> Self {
         Self {
             attempt: Some(first),
-            retries: None,
+            retries: Second(None),
             starter,
             when,
             flight,
@@ -227,7 +245,7 @@ where
     S: StartAttempt<T, E, Future = F>,
     F: Future<Output = Result<T, E>>,
 {
-    let retries = &mut *this.retries;
+    let retries = &mut this.retries.0;
     let mut memory = retries
         .as_mut()
         .and_then(|retries| retries.as_mut().project().memory.take());
@@ -267,7 +285,7 @@ where
     S: StartAttempt<T, E, Future = F>,
     F: Future<Output = Result<T, E>>,
 {
-    let Some(retries) = this.retries else {
+    let Some(retries) = &mut this.retries.0 else {
         return Poll::Pending;
     };
     let mut retries = retries.as_mut().project();

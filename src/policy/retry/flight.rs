@@ -2,7 +2,7 @@
 
 use super::config::{Rules, WaitsOfACall};
 use super::event::{RetryEventKind, StopReason};
-use super::machine::{Admission, Machine, NEVER};
+use super::machine::{Admission, Machine, NEVER, Terms};
 use super::totals::Counter;
 use super::when::{Decision, Hint};
 use crate::kernel::budget::{RetryBudget, Withdrawal};
@@ -19,8 +19,7 @@ pub(crate) struct Flight<H: Deref<Target = Machine>> {
     machine: H,
     deadline: Instant,
     attempt: u32,
-    budget: u8,
-    is_single: bool,
+    terms: Terms,
     stage: Stage,
     /// User code of this call runs.
     is_polled: bool,
@@ -63,8 +62,7 @@ impl<H: Deref<Target = Machine>> Flight<H> {
             machine,
             deadline: limit.unwrap_or(NEVER),
             attempt: 1,
-            budget: 0,
-            is_single: false,
+            terms: Terms::NONE,
             stage: Stage::Waiting,
             is_polled: false,
         }
@@ -73,23 +71,23 @@ impl<H: Deref<Target = Machine>> Flight<H> {
     /// Lets it in, or not. `false` is for [`reject`](Self::reject).
     #[inline]
     pub(crate) fn begin(&mut self) -> bool {
-        let Some(Admission {
-            budget,
-            is_single,
-            deadline,
-        }) = self.machine.admit()
-        else {
+        let Some(Admission { terms, deadline }) = self.machine.admit() else {
             self.stage = Stage::Over;
             return false;
         };
-        self.budget = budget;
-        self.is_single = is_single;
+        self.terms = terms;
         self.deadline = self.deadline.min(deadline);
         self.stage = Stage::First;
+        if terms.enters() {
+            self.enter();
+        }
+        true
+    }
+
+    fn enter(&self) {
         if let Some(budget) = self.budget() {
             budget.enter();
         }
-        true
     }
 
     /// No attempt begins at `limit` or later from now on, whatever else there is.
@@ -118,7 +116,7 @@ impl<H: Deref<Target = Machine>> Flight<H> {
     }
 
     pub(crate) fn is_single(&self) -> bool {
-        self.is_single
+        self.terms.is_single()
     }
 
     /// User code of this call runs from here on; a drop is a panic of it.
@@ -135,7 +133,7 @@ impl<H: Deref<Target = Machine>> Flight<H> {
 
     #[inline]
     fn budget(&self) -> Option<&RetryBudget> {
-        self.machine.budget(self.budget)
+        self.machine.budget(self.terms)
     }
 
     /// Whether an accepted success is one at the first attempt.
@@ -147,7 +145,7 @@ impl<H: Deref<Target = Machine>> Flight<H> {
     #[inline]
     pub(super) fn succeed_at_once(&mut self) {
         self.stage = Stage::Over;
-        self.machine.succeed_at_once(self.budget);
+        self.machine.succeed_at_once(self.terms);
     }
 
     /// The attempt ended; not with a success at once.
@@ -220,7 +218,7 @@ impl<H: Deref<Target = Machine>> Flight<H> {
         can_repeat: bool,
         memory: &mut Option<Memory>,
     ) -> Result<Next, StopReason> {
-        if self.is_single {
+        if self.is_single() {
             return Err(StopReason::Exhausted);
         }
         if memory.is_none() {

@@ -60,6 +60,9 @@ struct Front {
 /// Bits of the front's word; the number of the budget is above them.
 const ISOLATED: u64 = 1;
 const SINGLE: u64 = 2;
+/// The budget has to hear of the begin of a call, and of a success at once.
+const ENTERS: u64 = 4;
+const PAYS: u64 = 8;
 const BUDGET: u32 = 8;
 
 struct Control {
@@ -71,10 +74,39 @@ struct Control {
 /// A call that was let in.
 #[derive(Clone, Copy)]
 pub(super) struct Admission {
-    pub(super) budget: u8,
-    /// Only one attempt is allowed.
-    pub(super) is_single: bool,
+    pub(super) terms: Terms,
     pub(super) deadline: Instant,
+}
+
+/// What the front's word was when a call was let in.
+#[derive(Clone, Copy)]
+pub(super) struct Terms(u16);
+
+impl Terms {
+    /// Of a call that was not let in yet.
+    pub(super) const NONE: Self = Self(0);
+
+    /// Only one attempt is allowed.
+    #[inline]
+    pub(super) fn is_single(self) -> bool {
+        u64::from(self.0) & SINGLE != 0
+    }
+
+    /// The budget hears of the begin of a call.
+    #[inline]
+    pub(super) fn enters(self) -> bool {
+        u64::from(self.0) & ENTERS != 0
+    }
+
+    /// The budget hears of a success at once.
+    #[inline]
+    fn pays(self) -> bool {
+        u64::from(self.0) & PAYS != 0
+    }
+
+    fn budget(self) -> usize {
+        usize::from(self.0 >> BUDGET) % MOST_BUDGETS
+    }
 }
 
 impl Machine {
@@ -126,13 +158,9 @@ impl Machine {
             0 => NEVER,
             nanos => self.clock.now() + Duration::from_nanos(nanos),
         };
-        #[expect(clippy::cast_possible_truncation, reason = "below MOST_BUDGETS")]
-        let budget = (word >> BUDGET) as u8;
-        Some(Admission {
-            budget,
-            is_single: word & SINGLE != 0,
-            deadline,
-        })
+        #[expect(clippy::cast_possible_truncation, reason = "it has 12 bits")]
+        let terms = Terms(word as u16);
+        Some(Admission { terms, deadline })
     }
 
     /// The refusal of a call.
@@ -143,16 +171,17 @@ impl Machine {
         Rejection::new(POLICY, self.name.clone(), RejectionKind::ForcedOpen)
     }
 
-    /// The budget with this number, which an admission has named.
+    /// The budget that a call has to do with.
     #[inline]
-    pub(super) fn budget(&self, number: u8) -> Option<&RetryBudget> {
-        self.budgets[usize::from(number) % MOST_BUDGETS].get()
+    pub(super) fn budget(&self, terms: Terms) -> Option<&RetryBudget> {
+        self.budgets[terms.budget()].get()
     }
 
     /// The budget in use.
     pub(super) fn current_budget(&self) -> Option<&RetryBudget> {
         let word = self.front.word.load(Ordering::Acquire);
-        self.budgets[(word >> BUDGET) as usize % MOST_BUDGETS].get()
+        #[expect(clippy::cast_possible_truncation, reason = "it has 12 bits")]
+        self.budget(Terms(word as u16))
     }
 
     /// The budgets that nobody else pays into.
@@ -167,8 +196,8 @@ impl Machine {
 
     /// A call succeeded at its first attempt.
     #[inline]
-    pub(super) fn succeed_at_once(&self, budget: u8) {
-        let is_counted = self.budget(budget).is_some_and(RetryBudget::finish_good);
+    pub(super) fn succeed_at_once(&self, terms: Terms) {
+        let is_counted = terms.pays() && self.budget(terms).is_some_and(RetryBudget::finish_good);
         if !is_counted || self.shares_budget {
             self.totals.bump(Counter::Success as usize);
         }
@@ -218,7 +247,11 @@ impl Machine {
         self.front.deadline.store(deadline, Ordering::Relaxed);
         let before = self.rules.replace(Some(Arc::new(Arc::new(rules))));
         let isolated = self.front.word.load(Ordering::Relaxed) & ISOLATED;
-        let word = (budget as u64) << BUDGET | is_single | isolated;
+        let hears = self.budgets[budget].get().map_or(0, |budget| {
+            let enters = if budget.counts_in_flight() { ENTERS } else { 0 };
+            enters | if budget.is_limited() { PAYS } else { 0 }
+        });
+        let word = (budget as u64) << BUDGET | hears | is_single | isolated;
         self.front.word.store(word, Ordering::Release);
         before
     }

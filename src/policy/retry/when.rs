@@ -82,7 +82,7 @@ impl<T, E> RetryWhen<T, E> for AnyError {
 /// |---|---|
 /// | `Open`, `ForcedOpen`, `ProbesFull`, `Full`, `Shed`, `NoRuntime` | no: it would be refused too, or add to the load that is being shed |
 /// | `RateLimited`, `Restarting` | not before its `retry_after` |
-/// | `TimedOut` | yes |
+/// | `TimedOut`, `Panicked` | yes: it ran, and failed |
 /// | `NoRuntime` | no: there is none for the next attempt either |
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DefaultRetry;
@@ -111,6 +111,6 @@ fn by_kind(kind: RejectionKind, retry_after: Option<Duration>) -> Decision {
         RejectionKind::RateLimited | RejectionKind::Restarting => {
             retry_after.map_or(Decision::Retry, |after| Hint::After(after).into())
         }
-        RejectionKind::TimedOut => Decision::Retry,
+        RejectionKind::TimedOut | RejectionKind::Panicked => Decision::Retry,
     }
 }

@@ -3,7 +3,9 @@
 use super::recorder::Sums;
 use backstop::kernel::clock::Clock;
 use backstop::observe::metrics::Exporter;
-use backstop::policy::bulkhead::Ask;
+use backstop::policy::bulkhead::{
+    Ask, CompartmentConfig, Compartments, CompartmentsConfig, IsolatedBulkhead, IsolatedConfig,
+};
 use backstop::{Bulkhead, BulkheadConfig};
 use futures::FutureExt;
 use std::collections::BTreeMap;
@@ -148,4 +150,42 @@ fn finished_calls_are_published_where_they_are_counted() {
     assert_eq!(finished(), Some(1.0));
     bulkhead.reconfigure(config).unwrap();
     assert_eq!(finished(), Some(1.0), "it stays where it is");
+}
+
+#[test]
+fn compartments_and_isolated_bulkheads_are_published_as_bulkheads() {
+    let config = CompartmentsConfig::new()
+        .total(3)
+        .compartment("a", CompartmentConfig::new(2))
+        .compartment("b", CompartmentConfig::new(3));
+    let set = Compartments::with_clock("set", config, Clock::manual()).unwrap();
+    let isolated =
+        IsolatedBulkhead::with_clock("apart", IsolatedConfig::new(1), Clock::tokio()).unwrap();
+    let (sums, exporter) = (Sums::new(), Exporter::new());
+    let publish = || metrics::with_local_recorder(&sums, || exporter.publish());
+    set.iter().for_each(|compartment| exporter.add(compartment));
+    exporter.add(&isolated);
+
+    let a = set.require("a").unwrap();
+    drop(a.try_acquire().unwrap());
+    let _held = [(); 2].map(|()| a.try_acquire_owned().unwrap());
+    assert!(a.try_acquire().is_err());
+    let _elsewhere = isolated.admission().try_acquire_owned().unwrap();
+    publish();
+    let with_a = [
+        ("bulkhead_in_flight", 2.0),
+        ("bulkhead_limit", 2.0),
+        ("bulkhead_waiting", 0.0),
+        ("bulkhead_waits_total admitted", 0.0),
+        ("bulkhead_waits_total dropped", 0.0),
+        ("bulkhead_waits_total wait_over", 0.0),
+        ("policy_calls_total finished", 1.0),
+        ("policy_rejections_total forced_open", 0.0),
+        ("policy_rejections_total full", 1.0),
+        ("policy_rejections_total no_runtime", 0.0),
+        ("policy_rejections_total wait_over", 0.0),
+    ];
+    assert_published(&sums, "set/a", &with_a);
+    let published = published(&sums, "apart");
+    assert_eq!(published.get("bulkhead_in_flight"), Some(&1.0));
 }
