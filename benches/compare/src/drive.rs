@@ -8,30 +8,32 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
 
-use crate::call::Peer;
+use crate::call::{Ask, Peer};
 
-pub(crate) fn alone<P: Peer>(mut peer: P, calls: u64, outcomes: &mut impl Outcomes) -> Duration {
+pub(crate) fn alone<P: Peer>(mut peer: P, calls: u64, asks: &mut impl Asks) -> Duration {
     let start = Instant::now();
     for _ in 0..calls {
-        black_box(peer.call(black_box(outcomes.fails())));
+        black_box(peer.call(black_box(asks.next())));
     }
     start.elapsed()
 }
 
 /// Time of one thread's calls while another calls too.
-pub(crate) fn contended<P: Peer>(peer: P, calls: u64) -> Duration {
+pub(crate) fn contended<P: Peer>(runtime: &Runtime, peer: P, calls: u64) -> Duration {
     let signals = Signals::default();
     thread::scope(|scope| {
         let mut other = peer.clone();
         let signals = &signals;
         scope.spawn(move || {
+            // tokio's timers, which some peers make for each call, belong to a runtime.
+            let _entered = runtime.enter();
             signals.meet();
             while !signals.stop.load(Ordering::Relaxed) {
-                black_box(other.call(black_box(false)));
+                black_box(other.call(black_box(Ask::Succeed)));
             }
         });
         signals.meet();
-        let spent = alone(peer, calls, &mut Always(false));
+        let spent = alone(peer, calls, &mut Always(Ask::Succeed));
         signals.stop.store(true, Ordering::Relaxed);
         spent
     })
@@ -44,14 +46,14 @@ pub(crate) fn contended_tasks<P: Peer>(runtime: &Runtime, mut peer: P, calls: u6
     let hammer = runtime.spawn(async move {
         others.meet();
         while !others.stop.load(Ordering::Relaxed) {
-            black_box(other.call_pending(black_box(false)).await);
+            black_box(other.call_pending(black_box(Ask::Succeed)).await);
         }
     });
     let timed = runtime.spawn(async move {
         signals.meet();
         let start = Instant::now();
         for _ in 0..calls {
-            black_box(peer.call_pending(black_box(false)).await);
+            black_box(peer.call_pending(black_box(Ask::Succeed)).await);
         }
         let spent = start.elapsed();
         signals.stop.store(true, Ordering::Relaxed);
@@ -80,14 +82,14 @@ impl Signals {
     }
 }
 
-pub(crate) trait Outcomes {
-    fn fails(&mut self) -> bool;
+pub(crate) trait Asks {
+    fn next(&mut self) -> Ask;
 }
 
-pub(crate) struct Always(pub(crate) bool);
+pub(crate) struct Always(pub(crate) Ask);
 
-impl Outcomes for Always {
-    fn fails(&mut self) -> bool {
+impl Asks for Always {
+    fn next(&mut self) -> Ask {
         self.0
     }
 }
@@ -95,7 +97,7 @@ impl Outcomes for Always {
 /// Drawn before measuring: the same sequence for every peer, and a load per call instead of a random number.
 #[derive(Clone)]
 pub(crate) struct Mix {
-    fails: Arc<[bool; Self::LEN]>,
+    asks: Arc<[Ask; Self::LEN]>,
     next: usize,
 }
 
@@ -104,22 +106,26 @@ impl Mix {
 
     pub(crate) fn of(failing_per_mille: u64) -> Self {
         let mut x = 0x2545_f491_4f6c_dd1d_u64;
-        let fails = std::array::from_fn(|_| {
+        let asks = std::array::from_fn(|_| {
             x ^= x << 13;
             x ^= x >> 7;
             x ^= x << 17;
-            x % 1000 < failing_per_mille
+            if x % 1000 < failing_per_mille {
+                Ask::Fail
+            } else {
+                Ask::Succeed
+            }
         });
         Self {
-            fails: Arc::new(fails),
+            asks: Arc::new(asks),
             next: 0,
         }
     }
 }
 
-impl Outcomes for Mix {
-    fn fails(&mut self) -> bool {
+impl Asks for Mix {
+    fn next(&mut self) -> Ask {
         self.next = (self.next + 1) % Self::LEN;
-        self.fails[self.next]
+        self.asks[self.next]
     }
 }
