@@ -65,8 +65,7 @@
 //!
 //! **A pipeline.** All parts in one handle whose type has a name, so that it stands in a struct. Its
 //! configuration is one value, which the feature `serde` reads from text. Its parts are checked
-//! together: an attempt timeout (10 s by default) above the total is refused, so a total below 10 s
-//! names both.
+//! together: an attempt timeout above the total is refused.
 //!
 //! ```
 //! use backstop::{Pipeline, PipelineConfig};

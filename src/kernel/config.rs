@@ -135,7 +135,7 @@ pub(crate) mod duration_text {
             from: D,
         ) -> Result<Option<Duration>, D::Error> {
             match &*String::deserialize(from)? {
-                "off" => Ok(None),
+                "off" | "none" => Ok(None),
                 text => parse(text).map(Some).map_err(D::Error::custom),
             }
         }

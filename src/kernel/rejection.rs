@@ -277,6 +277,24 @@ impl Rejection {
         }
     }
 
+    /// The first refusal among an error and its sources: an error of other layers may be around it.
+    ///
+    /// ```
+    /// use backstop::{CircuitBreaker, CircuitBreakerConfig, Rejection, RejectionKind};
+    ///
+    /// let breaker = CircuitBreaker::new("payments", CircuitBreakerConfig::default())?;
+    /// breaker.force_open();
+    /// let error = breaker.call_blocking(|| Ok::<_, std::io::Error>(())).unwrap_err();
+    /// let error: Box<dyn std::error::Error + Send + Sync> = error.into();
+    /// let refused = Rejection::find(&*error).expect("it was refused");
+    /// assert_eq!(refused.kind(), RejectionKind::ForcedOpen);
+    /// # Ok::<(), backstop::ConfigError>(())
+    /// ```
+    pub fn find<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Self> {
+        std::iter::successors(Some(error), |error| error.source())
+            .find_map(|error| error.downcast_ref())
+    }
+
     /// Adds the numbers behind it. A time limit above 584 years reads as
     /// [`Duration::MAX`].
     pub fn with_facts(mut self, facts: Facts) -> Self {
@@ -440,10 +458,11 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
 }
 
 impl<E: std::error::Error + 'static> std::error::Error for Error<E> {
-    /// The source of the part that is shown, so that no message is told twice.
+    /// Of a rejection, the rejection, so that a policy further out finds it behind a box, whatever
+    /// `E` is; of the call's own error, its source.
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Rejected(rejection) => rejection.source(),
+            Self::Rejected(rejection) => Some(rejection),
             Self::Inner(error) => error.source(),
         }
     }
@@ -473,16 +492,17 @@ impl<E> PolicyError for Error<E> {
     }
 }
 
+/// The error itself, or one of its sources.
 impl PolicyError for Box<dyn std::error::Error + Send + Sync> {
     fn rejection(&self) -> Option<&Rejection> {
-        self.downcast_ref()
+        Rejection::find(&**self)
     }
 }
 
 #[cfg(feature = "anyhow")]
 impl PolicyError for anyhow::Error {
     fn rejection(&self) -> Option<&Rejection> {
-        self.downcast_ref()
+        self.chain().find_map(|error| error.downcast_ref())
     }
 }
 
@@ -513,7 +533,9 @@ mod tests {
         assert_eq!(rejection.executed(), Executed::No);
         assert!(format!("{rejection:?}").contains("FailureRate"));
         let wrapped = Error::<std::io::Error>::from(rejection);
-        assert_eq!(wrapped.source().unwrap().to_string(), "refused");
+        let source = wrapped.source().unwrap();
+        assert!(source.is::<Rejection>());
+        assert_eq!(source.source().unwrap().to_string(), "refused");
         assert!(wrapped.clone_kind() == Some(RejectionKind::Open));
         let timed_out = Rejection::new("timeout", Name::from("db"), RejectionKind::TimedOut);
         assert_eq!(timed_out.executed(), Executed::Unknown);
@@ -536,8 +558,17 @@ mod tests {
             recognised::<Box<dyn std::error::Error + Send + Sync>>(),
             Some(RejectionKind::Open)
         );
+        let error = || Error::<std::io::Error>::from(rejection());
+        let boxed: Box<dyn std::error::Error + Send + Sync> = error().into();
+        assert_eq!(boxed.rejection().unwrap().name().as_str(), "db");
+        let other: Box<dyn std::error::Error + Send + Sync> = "down".into();
+        assert!(other.rejection().is_none());
         #[cfg(feature = "anyhow")]
-        assert_eq!(recognised::<anyhow::Error>(), Some(RejectionKind::Open));
+        {
+            assert_eq!(recognised::<anyhow::Error>(), Some(RejectionKind::Open));
+            let within = anyhow::Error::new(error()).context("while paying");
+            assert_eq!(within.rejection().unwrap().name().as_str(), "db");
+        }
         let foreign: Box<dyn std::error::Error + Send + Sync> = "no".into();
         assert!(foreign.rejection().is_none());
         assert!(Error::Inner(1_u8).rejection().is_none());

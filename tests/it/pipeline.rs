@@ -657,9 +657,7 @@ fn pl1h_a_configuration_is_taken_as_a_whole_or_not_at_all() {
             "attempt_timeout",
         ),
         (
-            config()
-                .total_timeout(Duration::ZERO)
-                .without_attempt_timeout(),
+            config().total_timeout(Duration::ZERO),
             Some("total_timeout"),
             "limit",
         ),
@@ -698,6 +696,10 @@ fn pl2a_an_attempt_timeout_above_the_total_is_refused() {
         "attempt_timeout: 3.001s is not allowed; it must be at most the total_timeout (3s)"
     );
     assert!(Pipeline::new("p", config().attempt_timeout(3 * SECOND)).is_ok());
+    // The default fits itself to the total.
+    let short = PipelineConfig::default().total_timeout(3 * SECOND);
+    let short = Pipeline::new("p", short).unwrap();
+    assert_eq!(short.attempt_timeout().config().limit(), Some(3 * SECOND));
     let timeout = |limit| Timeout::new("t", limit).unwrap();
     let parts = PipelineParts::new()
         .total_timeout(timeout(SECOND))
@@ -720,6 +722,12 @@ fn pl2b_a_window_below_two_attempt_timeouts_is_refused() {
         "circuit_breaker.window.time: 1.99s is not allowed; it must be at least twice the attempt_timeout (1s)"
     );
     assert!(Pipeline::new("p", window(2_000)).is_ok());
+    // The default fits itself to the window.
+    let window_of_10 = Window::time(10 * SECOND, 10);
+    let breaks = CircuitBreakerConfig::default().window(window_of_10);
+    let narrow = PipelineConfig::default().circuit_breaker(breaks);
+    let narrow = Pipeline::new("p", narrow).unwrap();
+    assert_eq!(narrow.attempt_timeout().config().limit(), Some(5 * SECOND));
     assert!(Pipeline::new("p", window(10).without_attempt_timeout()).is_ok());
 }
 

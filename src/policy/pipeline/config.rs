@@ -16,7 +16,7 @@ use std::time::Duration;
 /// | [`bulkhead`](Self::bulkhead) | 25 calls, no queue | a callee that hangs holds 25 of our calls and not all of them |
 /// | [`retry`](Self::retry) | 3 attempts, within a budget | a blip is invisible; an outage costs 20 % more load and not three times as much |
 /// | [`circuit_breaker`](Self::circuit_breaker) | 50 % of the last 100 calls | a callee that is down is not asked |
-/// | [`attempt_timeout`](Self::attempt_timeout) | 10 s | three attempts fit into the total, so that a hanging one is retried |
+/// | [`attempt_timeout`](Self::attempt_timeout) | 10 s; less where the total or half of the breaker's time window is less | three attempts fit into the total, so that a hanging one is retried |
 ///
 /// ```
 /// use backstop::{BulkheadConfig, PipelineConfig};
@@ -58,8 +58,14 @@ use std::time::Duration;
 pub struct PipelineConfig {
     #[cfg_attr(feature = "serde", serde(with = "duration_text::or_off"))]
     pub(super) total_timeout: Option<Duration>,
-    #[cfg_attr(feature = "serde", serde(with = "duration_text::or_off"))]
-    pub(super) attempt_timeout: Option<Duration>,
+    #[cfg_attr(
+        feature = "serde",
+        serde(
+            with = "attempt_text",
+            skip_serializing_if = "AttemptTimeout::is_default"
+        )
+    )]
+    pub(super) attempt_timeout: AttemptTimeout,
     #[cfg_attr(feature = "serde", serde(with = "part_text"))]
     pub(super) bulkhead: Option<BulkheadConfig>,
     #[cfg_attr(feature = "serde", serde(with = "part_text"))]
@@ -68,11 +74,66 @@ pub struct PipelineConfig {
     pub(super) circuit_breaker: Option<CircuitBreakerConfig>,
 }
 
+/// The limit of an attempt, as it was asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum AttemptTimeout {
+    /// What fits to the other parts.
+    #[default]
+    Default,
+    Off,
+    After(Duration),
+}
+
+impl AttemptTimeout {
+    #[cfg(feature = "serde")]
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "the signature that serde calls"
+    )]
+    fn is_default(&self) -> bool {
+        *self == Self::Default
+    }
+
+    pub(super) fn of(limit: Option<Duration>) -> Self {
+        limit.map_or(Self::Off, Self::After)
+    }
+}
+
+/// `"1s"` or `"off"`.
+#[cfg(feature = "serde")]
+mod attempt_text {
+    use super::{AttemptTimeout, duration_text};
+    use serde::{Deserializer, Serializer};
+
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "the signature of serde's `with`"
+    )]
+    pub(super) fn serialize<S: Serializer>(
+        attempt: &AttemptTimeout,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        let limit = match attempt {
+            AttemptTimeout::After(limit) => Some(*limit),
+            AttemptTimeout::Default | AttemptTimeout::Off => None,
+        };
+        duration_text::or_off::serialize(&limit, to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<AttemptTimeout, D::Error> {
+        duration_text::or_off::deserialize(from).map(AttemptTimeout::of)
+    }
+}
+
+const DEFAULT_ATTEMPT: Duration = Duration::from_secs(10);
+
 impl Default for PipelineConfig {
     fn default() -> Self {
         Self {
             total_timeout: Some(Duration::from_secs(30)),
-            attempt_timeout: Some(Duration::from_secs(10)),
+            attempt_timeout: AttemptTimeout::Default,
             bulkhead: Some(BulkheadConfig::default()),
             retry: Some(RetryConfig::default()),
             circuit_breaker: Some(CircuitBreakerConfig::default()),
@@ -85,7 +146,7 @@ impl PipelineConfig {
     pub const fn empty() -> Self {
         Self {
             total_timeout: None,
-            attempt_timeout: None,
+            attempt_timeout: AttemptTimeout::Off,
             bulkhead: None,
             retry: None,
             circuit_breaker: None,
@@ -104,18 +165,19 @@ impl PipelineConfig {
         self
     }
 
-    /// The longest that one attempt may take: above zero, at most the total. Default: 10 s.
+    /// The longest that one attempt may take: above zero, at most the total. Default: 10 s, or the
+    /// total, or half of the breaker's time window, whichever is least.
     ///
     /// A time window of the breaker must be at least twice as long, or calls that are cut off leave
     /// the window before they can be judged together.
     pub const fn attempt_timeout(mut self, limit: Duration) -> Self {
-        self.attempt_timeout = Some(limit);
+        self.attempt_timeout = AttemptTimeout::After(limit);
         self
     }
 
     /// An attempt may take as long as it takes, within the total.
     pub const fn without_attempt_timeout(mut self) -> Self {
-        self.attempt_timeout = None;
+        self.attempt_timeout = AttemptTimeout::Off;
         self
     }
 
@@ -155,9 +217,30 @@ impl PipelineConfig {
         self
     }
 
-    /// Checks what no part can see on its own; each part checks itself.
+    /// The limit of an attempt.
+    pub(super) fn attempt_limit(&self) -> Option<Duration> {
+        match self.attempt_timeout {
+            AttemptTimeout::Off => None,
+            AttemptTimeout::After(limit) => Some(limit),
+            AttemptTimeout::Default => {
+                let half_window = self.window().map(|span| span / 2);
+                let others = [self.total_timeout, half_window];
+                let least = others.into_iter().flatten().min();
+                Some(least.map_or(DEFAULT_ATTEMPT, |least| least.min(DEFAULT_ATTEMPT)))
+            }
+        }
+    }
+
+    /// The breaker's time window.
+    fn window(&self) -> Option<Duration> {
+        self.circuit_breaker
+            .as_ref()
+            .and_then(CircuitBreakerConfig::time_span)
+    }
+
+    /// Checks what no part can see on its own; each part checks itself, and that first.
     pub(super) fn check_together(&self) -> Result<(), ConfigError> {
-        let Some(attempt) = self.attempt_timeout else {
+        let AttemptTimeout::After(attempt) = self.attempt_timeout else {
             return Ok(());
         };
         if let Some(total) = self.total_timeout.filter(|total| attempt > *total) {
@@ -167,8 +250,8 @@ impl PipelineConfig {
                 format!("at most the total_timeout ({total:?})"),
             ));
         }
-        let span = self.circuit_breaker.as_ref().and_then(|c| c.time_span());
-        match span.filter(|span| *span < attempt.saturating_mul(2)) {
+        let twice = attempt.saturating_mul(2);
+        match self.window().filter(|span| *span < twice) {
             None => Ok(()),
             Some(span) => Err(ConfigError::new(
                 "window.time",

@@ -1,7 +1,7 @@
 //! The parts of a pipeline, made together or handed in.
 
 use super::classifier::Standard;
-use super::config::PipelineConfig;
+use super::config::{AttemptTimeout, PipelineConfig};
 use crate::kernel::budget::BudgetConfig;
 use crate::kernel::clock::Clock;
 use crate::kernel::config::ConfigError;
@@ -98,10 +98,11 @@ impl Parts<Standard> {
         config: PipelineConfig,
         clock: Clock,
     ) -> Result<Self, ConfigError> {
-        config.check_together()?;
+        let together = config.check_together();
+        let attempt_timeout = config.attempt_limit();
         let PipelineConfig {
             total_timeout,
-            attempt_timeout,
+            attempt_timeout: _,
             bulkhead,
             retry,
             circuit_breaker,
@@ -112,7 +113,7 @@ impl Parts<Standard> {
             let config = limit.map_or_else(TimeoutConfig::none, TimeoutConfig::new);
             Timeout::with_clock(name, config, clock.clone())
         };
-        Ok(Self {
+        let parts = Self {
             total_timeout: timeout("total", total_timeout).map_err(within("total_timeout"))?,
             attempt_timeout: timeout("attempt", attempt_timeout)
                 .map_err(within("attempt_timeout"))?,
@@ -130,7 +131,8 @@ impl Parts<Standard> {
             classifier: Standard,
             name,
             clock,
-        })
+        };
+        together.map(|()| parts)
     }
 
     /// Takes parts that were made elsewhere.
@@ -179,7 +181,7 @@ impl<C> Parts<C> {
     pub(super) fn config(&self) -> PipelineConfig {
         PipelineConfig {
             total_timeout: self.total_timeout.config().limit(),
-            attempt_timeout: self.attempt_timeout.config().limit(),
+            attempt_timeout: AttemptTimeout::of(self.attempt_timeout.config().limit()),
             bulkhead: self.bulkhead.as_ref().map(Bulkhead::config),
             retry: self.has_retry.then(|| self.retry.config()),
             circuit_breaker: self.circuit_breaker.as_ref().map(CircuitBreaker::config),
@@ -205,6 +207,7 @@ impl<C> Parts<C> {
     /// it has had too many different ones.
     pub(super) fn take(&self, config: PipelineConfig) -> Result<(), ConfigError> {
         let limit = |limit: Option<_>| limit.map_or_else(TimeoutConfig::none, TimeoutConfig::new);
+        let attempt = config.attempt_limit();
         if let (Some(breaker), Some(config)) = (&self.circuit_breaker, config.circuit_breaker) {
             breaker
                 .reconfigure(config)
@@ -222,7 +225,7 @@ impl<C> Parts<C> {
             .reconfigure(limit(config.total_timeout))
             .map_err(|refused| refused.within("total_timeout"))?;
         self.attempt_timeout
-            .reconfigure(limit(config.attempt_timeout))
+            .reconfigure(limit(attempt))
             .map_err(|refused| refused.within("attempt_timeout"))
     }
 

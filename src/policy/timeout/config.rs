@@ -128,7 +128,7 @@ mod text {
         from: D,
     ) -> Result<Option<Duration>, D::Error> {
         let text = String::deserialize(from)?;
-        if text == NONE {
+        if text == NONE || text == "off" {
             return Ok(None);
         }
         duration_text::deserialize(text.into_deserializer()).map(Some)
