@@ -156,21 +156,24 @@ fn bh3a_a_permit_follows_the_work_of_a_caller_that_times_out() {
         .unwrap();
     let bulkhead = Bulkhead::new("work", slots(1)).unwrap();
     let (finish, work_may_end) = std::sync::mpsc::channel::<()>();
-    let work = runtime.block_on(async {
+    let mut work = runtime.block_on(async {
         let permit = bulkhead.try_acquire_owned().unwrap();
-        let work = tokio::task::spawn_blocking(move || {
+        [tokio::task::spawn_blocking(move || {
             let _permit = permit;
             let _ = work_may_end.recv();
-        });
-        // The caller hangs up at once.
-        let mut work = Box::pin(work);
-        assert!(futures::poll!(&mut work).is_pending());
-        work
+        })]
+    });
+    // Its caller waits for a second, and hangs up. (Time does not pass by itself beside a blocking
+    // task.)
+    runtime.block_on(async {
+        let waits = tokio::time::timeout(SECOND, &mut work[0]);
+        let (timed_out, ()) = futures::join!(waits, tokio::time::advance(SECOND));
+        assert!(timed_out.is_err());
     });
     assert_eq!(bulkhead.in_flight(), 1);
     assert_eq!(refused(bulkhead.try_acquire()), RejectionKind::Full);
     finish.send(()).unwrap();
-    runtime.block_on(work).unwrap();
+    runtime.block_on(&mut work[0]).unwrap();
     assert_eq!(bulkhead.in_flight(), 0);
     assert!(bulkhead.try_acquire().is_ok());
 }

@@ -216,7 +216,7 @@ fn a_bulkhead_keeps_to_its_memory() {
     let info = measure(|| second = Some(new()));
     drop((first, second));
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let stripes = cores.next_power_of_two().min(64) as i64;
+    let stripes = i64::try_from(cores.next_power_of_two().min(64)).unwrap();
     println!("with {stripes} stripes: {} bytes", info.bytes_current);
     // Each stripe of totals is padded to two lines of 64 bytes.
     assert!(

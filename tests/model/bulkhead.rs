@@ -50,7 +50,7 @@ fn op((kind, number): (u8, u64)) -> Op {
         4..=11 => {
             let priority = Priority::ALL[nth % 4];
             let wait = match number % 4 {
-                0 => Some(number >> 8 & 0x3f * MS),
+                0 => Some((number >> 8) % (64 * MS)),
                 _ => None,
             };
             Op::Arrive(priority, wait)
@@ -63,7 +63,7 @@ fn op((kind, number): (u8, u64)) -> Op {
         26 | 27 => Op::Resize(small),
         28 => {
             let order = [Order::Fifo, Order::Lifo][nth % 2];
-            Op::Reconfigure(small, nth as u32 % 4, order)
+            Op::Reconfigure(small, u32::try_from(nth % 4).unwrap_or(0), order)
         }
         29 => Op::Isolate,
         30 => Op::Release,
@@ -302,8 +302,8 @@ impl Pair {
     }
 
     fn poll_real(&mut self, nth: usize) -> Option<Result<(), RejectionKind>> {
-        let (acquire, wakes) = &mut self.calls[nth];
-        let waker = waker(wakes.clone());
+        let (acquire, woken) = &mut self.calls[nth];
+        let waker = waker(woken.clone());
         match acquire.as_mut().poll(&mut Context::from_waker(&waker)) {
             Poll::Pending => None,
             Poll::Ready(news) => {

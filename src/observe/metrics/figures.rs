@@ -7,24 +7,28 @@ use crate::observe::names::Metric;
 pub(super) type Figure<T> = (&'static str, fn(&T) -> u64);
 
 /// The series of one counter for one policy.
-pub(super) struct Figures<T>(Vec<(Tally, fn(&T) -> u64)>);
+pub(super) struct Figures<T: 'static> {
+    figures: &'static [Figure<T>],
+    tallies: Vec<Tally>,
+}
 
 impl<T> Figures<T> {
     /// The series with these first labels, one for each figure.
     pub(super) fn new<const N: usize>(
         metric: &Metric,
         labels: [&str; N],
-        figures: &[Figure<T>],
+        figures: &'static [Figure<T>],
     ) -> Self {
-        let tally = |&(label, total): &Figure<T>| {
+        let tally = |&(label, _): &Figure<T>| {
             let values: Vec<&str> = labels.into_iter().chain([label]).collect();
-            (Tally::new(metric.series_of(&values)), total)
+            Tally::new(metric.series_of(&values))
         };
-        Self(figures.iter().map(tally).collect())
+        let tallies = figures.iter().map(tally).collect();
+        Self { figures, tallies }
     }
 
     pub(super) fn tell(&mut self, totals: &T) {
-        for (tally, total) in &mut self.0 {
+        for (tally, (_, total)) in self.tallies.iter_mut().zip(self.figures) {
             tally.tell(total(totals));
         }
     }
