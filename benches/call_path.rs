@@ -10,6 +10,9 @@ use backstop::kernel::budget::BudgetConfig;
 use backstop::kernel::clock::Clock;
 use backstop::kernel::outcome::AnyError;
 use backstop::kernel::rejection::Error as CallError;
+use backstop::policy::bulkhead::{
+    Compartment, CompartmentConfig, Compartments, CompartmentsConfig,
+};
 use backstop::policy::circuit_breaker::Window;
 use backstop::{
     Bulkhead, BulkheadConfig, CircuitBreaker, CircuitBreakerConfig, Pipeline, PipelineConfig,
@@ -211,6 +214,26 @@ impl Call for Refused {
     }
 }
 
+/// A compartment's async call on a borrowed handle.
+struct Compartmented(Compartment);
+impl Call for Compartmented {
+    fn call(&self, reply: Reply) -> bool {
+        succeeds(self.0.call(|| ready(black_box(reply))))
+    }
+}
+
+/// One of three, each for itself or with a share of a total.
+fn compartment(total: Option<u32>) -> Compartment {
+    let mut config = CompartmentsConfig::presets();
+    if let Some(total) = total {
+        let share = CompartmentConfig::critical().guaranteed(50);
+        config = config.total(total).compartment("critical", share);
+    }
+    let set = Compartments::new("bench", config).expect("a valid configuration");
+    let critical = set.require("critical").expect("it is there");
+    Compartment::from(&*Box::leak(Box::new(critical)))
+}
+
 fn bulkhead(config: BulkheadConfig) -> Bulkhead {
     let bulkhead = Bulkhead::new("bench", config).expect("a valid configuration");
     Bulkhead::from(&*Box::leak(Box::new(bulkhead)))
@@ -265,6 +288,10 @@ fn cases() -> Vec<Case> {
         case("bulkhead_with_queue", || {
             let config = slots().queue(10, Duration::from_secs(1));
             Healthy(Limited(bulkhead(config)))
+        }),
+        case("compartment", || Healthy(Compartmented(compartment(None)))),
+        case("compartment_with_total", || {
+            Healthy(Compartmented(compartment(Some(100))))
         }),
         case("bulkhead_permit", || Healthy(Slot(bulkhead(slots())))),
         case("bulkhead_refusal", || {

@@ -162,3 +162,31 @@ fn a_call_is_as_send_as_what_it_drives() {
     let local = breaker.call(|| -> Ready<Result<Rc<u8>, u8>> { ready(Ok(Rc::new(1))) });
     drop(local);
 }
+
+#[test]
+fn compartments_and_what_belongs_to_them_cross_threads() {
+    is_shareable::<bulkhead::Compartments>();
+    is_shareable::<bulkhead::CompartmentsConfig>();
+    is_shareable::<bulkhead::Compartment>();
+    is_shareable::<bulkhead::CompartmentConfig>();
+    is_shareable::<bulkhead::CompartmentPermit<'_>>();
+    is_shareable::<bulkhead::OwnedCompartmentPermit>();
+    is_shareable::<bulkhead::AcquireCompartment<'_>>();
+    is_shareable::<bulkhead::AcquireCompartmentOwned>();
+    is_shareable::<bulkhead::UnknownCompartment>();
+    is_shareable::<BulkheadLayer<bulkhead::Compartment>>();
+    is_shareable::<bulkhead::BulkheadService<(), bulkhead::Compartment>>();
+    is_shareable::<bulkhead::BulkheadFuture<(), bulkhead::OwnedCompartmentPermit>>();
+    is_shareable::<bulkhead::IsolatedBulkhead>();
+    is_shareable::<bulkhead::IsolatedConfig>();
+    is_shareable::<bulkhead::IsolatedCompartments>();
+    is_shareable::<bulkhead::IsolatedCompartmentsConfig>();
+    is_shareable::<bulkhead::IsolatedTotals>();
+    is_shareable::<bulkhead::StartError>();
+    is_shareable::<bulkhead::WorkPanicked>();
+    is_cloneable::<bulkhead::Compartments>();
+    is_cloneable::<bulkhead::Compartment>();
+    is_cloneable::<bulkhead::IsolatedBulkhead>();
+    is_cloneable::<bulkhead::IsolatedCompartments>();
+    is_cloneable::<BulkheadLayer<bulkhead::Compartment>>();
+}

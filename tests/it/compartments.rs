@@ -425,7 +425,7 @@ fn bh2h_a_wait_ends() {
     rig.clock.advance(Duration::from_nanos(1));
     let refused = caller.poll().expect("its time is up").unwrap_err();
     assert_eq!(refused.kind(), RejectionKind::Full);
-    assert_eq!(refused.facts(), Facts::Time { limit: 5 * SECOND });
+    assert_eq!(refused.facts(), Facts::Limit { limit: 2 });
     assert_eq!(rig.get("a").totals().refused_wait_over, 1);
     assert_eq!(rig.get("a").snapshot().waiting, 0);
     // It was within its guarantee, so it is owed one.

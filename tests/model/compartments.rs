@@ -37,6 +37,8 @@ struct Share {
 struct Plan {
     total: usize,
     shares: [Share; COMPARTMENTS],
+    /// Beside so many others that no word holds the counts of all: each call takes the lock then.
+    crowded: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -263,6 +265,11 @@ impl Pair {
             }
             config = config.compartment(name, compartment);
         }
+        if plan.crowded {
+            for n in COMPARTMENTS..64 {
+                config = config.compartment(format!("other {n}"), CompartmentConfig::new(0));
+            }
+        }
         let set = Compartments::with_clock("model", config, &clock).unwrap();
         Self {
             naive: Naive {
@@ -359,11 +366,13 @@ fn share() -> impl Strategy<Value = Share> {
 }
 
 fn plan() -> impl Strategy<Value = Plan> {
-    (1..4_usize, [share(), share(), share()]).prop_map(|(more, shares)| {
+    let shares = [share(), share(), share()];
+    (1..4_usize, shares, any::<bool>()).prop_map(|(more, shares, crowded)| {
         let guaranteed: usize = shares.iter().map(|share| share.guaranteed).sum();
         let mut plan = Plan {
             total: guaranteed.max(1) + more - 1,
             shares,
+            crowded,
         };
         // A limit of 0 refuses at once, where a full one waits.
         for share in &mut plan.shares {

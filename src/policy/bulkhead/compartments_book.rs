@@ -8,7 +8,6 @@ use super::config::Order;
 use crate::kernel::instant::Instant;
 use crate::kernel::sync::wake_all;
 use std::task::Waker;
-use std::time::Duration;
 
 /// Why a call gets no slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,8 +16,8 @@ pub(super) enum Why {
     Limit(u64),
     /// The set runs as many as it may, or the free slots are owed to others.
     Total(u64),
-    /// It waited for as long as it may.
-    Waited(Duration),
+    /// It waited for as long as it may; the number is the limit that it met.
+    Waited(u64),
     /// Its compartment is held isolated.
     Isolated,
 }
@@ -245,9 +244,14 @@ impl Book {
     }
 
     /// A waiter's time is up.
-    pub(super) fn waited_in_vain(&mut self, at: usize, now: Instant) {
+    pub(super) fn waited_in_vain(&mut self, at: usize, now: Instant) -> Why {
+        let limit = match self.obstacle(at) {
+            Some(Why::Total(total)) => total,
+            _ => self.plan.shares[at].limit,
+        };
         self.refuse(at, now);
         self.settle(now);
+        Why::Waited(limit)
     }
 
     /// Gives free slots to those who wait for them: first to compartments below their guarantee,

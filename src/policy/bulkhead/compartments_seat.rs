@@ -107,8 +107,9 @@ impl Refused {
 
     const fn facts(self) -> Facts {
         match self {
-            Self::For(Why::Limit(limit) | Why::Total(limit)) => Facts::Limit { limit },
-            Self::For(Why::Waited(limit)) => Facts::Time { limit },
+            Self::For(Why::Limit(limit) | Why::Total(limit) | Why::Waited(limit)) => {
+                Facts::Limit { limit }
+            }
             Self::For(Why::Isolated) | Self::NoRuntime => Facts::None,
         }
     }

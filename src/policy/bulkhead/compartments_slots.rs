@@ -173,8 +173,7 @@ impl Slots {
             }
             if now >= deadline {
                 replaced = book.lines.take(key).waker;
-                book.waited_in_vain(at, now);
-                return Waited::Refused(Why::Waited(book.plan.shares[at].max_wait));
+                return Waited::Refused(book.waited_in_vain(at, now));
             }
             let alarm = book.next_lapse();
             if let Some(waker) = waker.take() {

@@ -45,6 +45,13 @@
 //! [`try_acquire`](Bulkhead::try_acquire) and [`acquire`](Bulkhead::acquire); around work that
 //! outlives its caller: [`OwnedPermit`].
 //!
+//! # Compartments, and threads of their own
+//!
+//! [`Compartments`] are bulkheads by name that can share one total, each with a guaranteed part of
+//! which the others borrow what is idle: background jobs that are critical, standard and batch, say.
+//! An [`IsolatedBulkhead`] runs its calls on a runtime of its own, for calls that block or compute:
+//! what is stuck in it takes no thread from anybody else.
+//!
 //! # When not to use it
 //!
 //! * To hold callers back instead of refusing them: tower's `ConcurrencyLimit` does that in
