@@ -158,7 +158,7 @@ fn rt5c_a_retry_is_in_flight_from_its_withdrawal_to_its_end() {
 }
 
 #[test]
-fn rt5d_tokens_follow_the_gprc_throttle() {
+fn rt5d_tokens_follow_the_throttle_of_grpc() {
     let (budget, _clock) = budget(BudgetConfig::tokens(10, 0.1));
     let fail = |times: u32| (0..times).for_each(|_| budget.begin().failure());
     assert_eq!(budget.balance(), Some(4));

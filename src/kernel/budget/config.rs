@@ -61,6 +61,10 @@ impl BudgetConfig {
     /// defaults.
     ///
     /// An attempt is in flight from its withdrawal on: while it waits for its turn as well.
+    ///
+    /// The minimum is a number at once, not a rate. Against a target that fails at once, `at_least`
+    /// attempts with short waits are many a second: with 3, and waits of 5 ms, up to 600. Where the
+    /// load is to be bounded, take a token bucket.
     pub const fn in_flight(share: f64, at_least: u32) -> Self {
         Self(Kind::InFlight { share, at_least })
     }

@@ -105,6 +105,8 @@ impl RetryConfig {
     /// fails, and its iterator is asked once per retry. When it ends, so do the retries. The waits
     /// are taken as they are, without jitter and cap; not in text.
     ///
+    /// A wait of zero is none: that attempt follows within the same poll.
+    ///
     /// ```
     /// use backstop::RetryConfig;
     /// use std::time::Duration;
