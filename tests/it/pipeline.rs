@@ -85,10 +85,10 @@ fn rejected_by<T: std::fmt::Debug>(
 }
 
 /// Fails so often, then succeeds; counts its attempts.
-fn fails<'a>(
+fn fails(
     times: u32,
-    attempts: &'a Cell<u32>,
-) -> impl FnMut(Attempt<'_, Error<&'static str>>) -> std::future::Ready<Reply> + 'a {
+    attempts: &Cell<u32>,
+) -> impl FnMut(Attempt<'_, Error<&'static str>>) -> std::future::Ready<Reply> {
     move |attempt| {
         attempts.set(attempts.get() + 1);
         assert_eq!(attempt.number, attempts.get());
@@ -558,7 +558,7 @@ fn pl1g_a_call_dropped_at_any_poll_gives_everything_back() {
         .queue(1, 60 * SECOND);
     // Waits for its slot, fails, waits, is pending, times out, waits, is pending.
     for polls in 0..100 {
-        let (pipeline, clock) = pipeline(config().bulkhead(bulkhead.clone()));
+        let (pipeline, clock) = pipeline(config().bulkhead(bulkhead));
         let mut held = Some(pipeline.bulkhead().unwrap().try_acquire().unwrap());
         let mut call = Box::pin(pipeline.call(|attempt| {
             let first = attempt.number == 1;
@@ -605,9 +605,7 @@ fn pl1g_a_panic_gives_everything_back() {
         let mut call = Box::pin(pipeline.call(|_| {
             let mut left = pendings;
             std::future::poll_fn(move |_| -> Poll<Reply> {
-                if left == 0 {
-                    panic!("the call panics");
-                }
+                assert!(left > 0, "the call panics");
                 left -= 1;
                 Poll::Pending
             })

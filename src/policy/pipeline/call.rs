@@ -80,7 +80,7 @@ impl<'a, O, F, C, E> Call<'a, O, F, C, E> {
     }
 }
 
-impl<'a, O, F, C, T, E> Future for Call<'a, O, F, C, E>
+impl<O, F, C, T, E> Future for Call<'_, O, F, C, E>
 where
     O: FnMut(Attempt<'_, Error<E>>) -> F,
     F: Future<Output = Result<T, E>>,

@@ -86,10 +86,6 @@ pub(super) enum AttemptTimeout {
 
 impl AttemptTimeout {
     #[cfg(feature = "serde")]
-    #[expect(
-        clippy::trivially_copy_pass_by_ref,
-        reason = "the signature that serde calls"
-    )]
     fn is_default(&self) -> bool {
         *self == Self::Default
     }
@@ -105,10 +101,6 @@ mod attempt_text {
     use super::{AttemptTimeout, duration_text};
     use serde::{Deserializer, Serializer};
 
-    #[expect(
-        clippy::trivially_copy_pass_by_ref,
-        reason = "the signature of serde's `with`"
-    )]
     pub(super) fn serialize<S: Serializer>(
         attempt: &AttemptTimeout,
         to: S,

@@ -245,10 +245,9 @@ impl<C> Pipeline<C> {
         )?);
         self.0.check_shape(&config)?;
         let before = self.0.config();
-        self.0.take(config).map_err(|refused| {
+        self.0.take(config).inspect_err(|_| {
             // Each part has had this configuration already.
             let _ = self.0.take(before);
-            refused
         })
     }
 }

@@ -141,12 +141,14 @@ impl Parts<Standard> {
         parts: PipelineParts,
         clock: Clock,
     ) -> Result<Self, ConfigError> {
-        let timeout = |part, given: Option<Timeout>| match given {
-            Some(timeout) => Ok(timeout),
-            None => {
-                let name = Name::from(format!("{name}/{part}"));
-                Timeout::with_clock(name, TimeoutConfig::none(), clock.clone())
-            }
+        let timeout = |part, given: Option<Timeout>| {
+            given.map_or_else(
+                || {
+                    let name = Name::from(format!("{name}/{part}"));
+                    Timeout::with_clock(name, TimeoutConfig::none(), clock.clone())
+                },
+                Ok,
+            )
         };
         let parts = Self {
             total_timeout: timeout("total", parts.total_timeout)?,

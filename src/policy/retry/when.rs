@@ -99,7 +99,7 @@ impl<T, E> RetryWhen<T, E> for AnyError {
 ///
 /// | inner rejection | another attempt |
 /// |---|---|
-/// | `Open`, `ForcedOpen`, `ProbesFull`, `Full`, `Shed`, `NoRuntime` | no: it would be refused too, or add to the load that is being shed |
+/// | `Open`, `ForcedOpen`, `ProbesFull`, `Full`, `Shed` | no: it would be refused too, or add to the load that is being shed |
 /// | `RateLimited`, `Restarting` | not before its `retry_after` |
 /// | `TimedOut`, `Panicked` | yes: it ran, and failed |
 /// | `NoRuntime` | no: there is none for the next attempt either |
