@@ -465,6 +465,7 @@ fn bh1c_a_blocking_wait_has_an_end() {
     assert_eq!(bulkhead.totals().refused_wait_over, 1);
 }
 
+#[cfg(feature = "test-util")]
 #[tokio::test(start_paused = true)]
 async fn bh1c_under_tokio_a_wait_ends_by_its_timers() {
     let bulkhead = Bulkhead::with_clock("tokio", queue(1), Clock::tokio()).unwrap();
