@@ -63,8 +63,6 @@ mod handle;
 mod in_flight;
 #[cfg(all(test, backstop_loom))]
 mod loom_tests;
-#[cfg(all(test, not(any(backstop_loom, backstop_shuttle))))]
-mod tests;
 mod tokens;
 
 pub use config::BudgetConfig;
