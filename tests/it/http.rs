@@ -3,7 +3,7 @@
 use crate::rig::SECOND;
 use backstop::kernel::clock::Clock;
 use backstop::kernel::name::Name;
-use backstop::kernel::outcome::{Classifier, Outcome};
+use backstop::kernel::outcome::{Classifier, Outcome, Verdict};
 use backstop::kernel::rejection::RejectionKind;
 use backstop::policy::circuit_breaker::{DroppedCalls, State};
 use backstop::policy::http::{
@@ -486,4 +486,38 @@ fn ht3b_a_failed_heads_hint_opens_the_circuit() {
     assert_eq!(breaker.state(), State::Open);
     let rejection = breaker.try_acquire().map(drop).unwrap_err();
     assert_eq!(rejection.retry_after(), Some(7 * SECOND));
+}
+
+/// A body whose end comes in behind its last frame, while nobody polls it.
+struct Late(Rc<Cell<bool>>);
+
+impl Body for Late {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Pending
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.get()
+    }
+}
+
+#[test]
+fn ht3b_a_body_that_has_ended_by_the_time_it_is_dropped_has_ended() {
+    let breaker = CircuitBreaker::new("b", CircuitBreakerConfig::default()).unwrap();
+    let mut before = [0; 4];
+    for (has_ended, expected) in [(true, [1, 0, 0, 0]), (false, [0, 0, 0, 1])] {
+        let end = Rc::new(Cell::new(false));
+        let permit = breaker.try_acquire_owned().unwrap();
+        let mut body = JudgedBody::new(Late(end.clone()), permit, Verdict::success());
+        assert!(frame(&mut body).is_none());
+        end.set(has_ended);
+        drop(body);
+        assert_eq!(counted(&breaker, &mut before), expected);
+    }
 }
