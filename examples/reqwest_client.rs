@@ -9,12 +9,13 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get;
 use backstop::kernel::backoff::Backoff;
+use backstop::kernel::clock::Clock;
 use backstop::policy::http::{HttpClassifier, HttpRetry};
 use backstop::{CircuitBreaker, CircuitBreakerConfig, Error, Retry, RetryConfig, Timeout};
 use std::net::Ipv4Addr;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tower::BoxError;
 
 type Answer = Result<http::Response<reqwest::Body>, Error<reqwest::Error>>;
@@ -46,19 +47,12 @@ impl Stock {
             Ok(http::Response::from(response))
         };
         let attempt = || self.attempt.call(send);
-        let answer = self.retry.call_with(HttpRetry::new(), |_| {
-            flat(self.breaker.call_with(HttpClassifier::new(), attempt))
+        // Each policy's call passes the error of the one inside on, so that there is one type.
+        let answer = self.retry.call_in_with(HttpRetry::new(), |_| {
+            self.breaker.call_in_with(HttpClassifier::new(), attempt)
         });
-        flat(answer).await
+        answer.await
     }
-}
-
-/// One error for all policies: the rejection of any of them, or reqwest's own.
-async fn flat<T, E>(call: impl Future<Output = Result<T, Error<Error<E>>>>) -> Result<T, Error<E>> {
-    call.await.map_err(|error| match error {
-        Error::Rejected(rejection) => Error::Rejected(rejection),
-        Error::Inner(error) => error,
-    })
 }
 
 #[tokio::main]
@@ -66,9 +60,10 @@ async fn main() -> Result<(), BoxError> {
     let url = start_server().await?;
     let stock = Stock::new()?;
 
-    let start = Instant::now();
+    let clock = Clock::default();
+    let start = clock.now();
     let answer = stock.get(&format!("{url}/busy")).await?;
-    let took = start.elapsed();
+    let took = clock.now().saturating_duration_since(start);
     println!(
         "/busy: {} after {took:.1?}; the server asked for a second",
         answer.status()

@@ -111,10 +111,10 @@ pub(crate) fn table(sides: &Sides, retries: &RetryTotals, days: &[Vec<Transition
         reached(&format!("  while {}", phase.name()), &[phase]);
     }
     reached("  while it was well or recovering", &Phase::UP);
-    let retried = retries.retries.to_string();
+    let further = retries.retries.to_string();
     row(
         "attempts that were further ones",
-        ["-".into(), "-".into(), retried],
+        ["-".into(), "-".into(), further],
     );
     for kind in ["open", "probes_full", "full", "timed_out"] {
         figure(&format!("rejected: {kind}"), &|records| {

@@ -29,6 +29,7 @@ fn headers(pairs: &[(&'static str, &[u8])]) -> HeaderMap {
         .collect()
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "what a call or a body yields")]
 fn reply(http: u16, pairs: &[(&'static str, &[u8])]) -> Reply {
     let mut response = Response::builder().status(http).body(()).unwrap();
     *response.headers_mut() = headers(pairs);
@@ -167,10 +168,12 @@ impl Body for Stream {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "what a call or a body yields")]
 fn message() -> Result<Frame<Bytes>, &'static str> {
     Ok(Frame::data(Bytes::from_static(b"message")))
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "what a call or a body yields")]
 fn trailers(pairs: &[(&'static str, &[u8])]) -> Result<Frame<Bytes>, &'static str> {
     Ok(Frame::trailers(headers(pairs)))
 }

@@ -31,6 +31,7 @@ use tower::{Layer, ServiceExt, service_fn};
 
 type Reply = Result<Response<()>, Error<u8>>;
 
+#[expect(clippy::unnecessary_wraps, reason = "what a call or a body yields")]
 fn response(status: u16, retry_after: Option<&'static str>) -> Reply {
     let mut response = Response::new(());
     *response.status_mut() = StatusCode::from_u16(status).unwrap();
@@ -298,7 +299,9 @@ impl Drop for Counts {
     }
 }
 
-fn frame<B: Body + Unpin>(body: &mut B) -> Option<Option<Result<Frame<B::Data>, B::Error>>> {
+type Yielded<B> = Option<Result<Frame<<B as Body>::Data>, <B as Body>::Error>>;
+
+fn frame<B: Body + Unpin>(body: &mut B) -> Option<Yielded<B>> {
     body.frame().now_or_never()
 }
 

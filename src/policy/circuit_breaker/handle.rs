@@ -136,6 +136,26 @@ impl CircuitBreaker {
         Call::new(&self.0, operation, DefaultClassifier, AsIs)
     }
 
+    /// The same with results that `classifier` judges, rejections among them.
+    ///
+    /// # Errors
+    ///
+    /// As [`call_in`](Self::call_in).
+    #[inline]
+    pub fn call_in_with<C, T, E, O, F>(
+        &self,
+        classifier: C,
+        operation: O,
+    ) -> impl Future<Output = Result<T, E>>
+    where
+        C: Classifier<T, E>,
+        E: From<Rejection>,
+        O: FnOnce() -> F,
+        F: Future<Output = Result<T, E>>,
+    {
+        Call::new(&self.0, operation, classifier, AsIs)
+    }
+
     /// Makes a blocking call; every `Err` counts as a failure. Needs no runtime.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ use crate::kernel::managed::{Isolation, Managed, ManagedSnapshot};
 use crate::kernel::name::Name;
 use crate::kernel::outcome::AnyError;
 use crate::kernel::outlet::{AsIs, Wrapped};
-use crate::kernel::rejection::{Error, PolicyError};
+use crate::kernel::rejection::{Error, PolicyError, Rejection};
 use crate::kernel::shared::{Shared, WeakShared};
 use std::any::Any;
 use std::fmt;
@@ -157,6 +157,26 @@ impl Retry {
         F: Future<Output = Result<T, E>>,
     {
         Retrying::<_, _, _, F, E, _>::new(&*self.0, Operation(operation), DefaultRetry, None, AsIs)
+    }
+
+    /// The same with results that `when` judges, rejections among them.
+    ///
+    /// # Errors
+    ///
+    /// As [`call_in`](Self::call_in).
+    #[inline]
+    pub fn call_in_with<P, T, E, O, F>(
+        &self,
+        when: P,
+        operation: O,
+    ) -> impl Future<Output = Result<T, E>>
+    where
+        P: RetryWhen<T, E>,
+        E: From<Rejection>,
+        O: FnMut(Attempt<'_, E>) -> F,
+        F: Future<Output = Result<T, E>>,
+    {
+        Retrying::<_, _, _, F, E, _>::new(&*self.0, Operation(operation), when, None, AsIs)
     }
 
     /// Makes a blocking call, and makes it again while it ends with an `Err`. It waits by blocking
