@@ -152,7 +152,9 @@
 //! use backstop::kernel::budget::BudgetConfig;
 //! use backstop::policy::bulkhead::Order;
 //! use backstop::policy::circuit_breaker::{DroppedCalls, Window};
-//! use backstop::{BulkheadConfig, CircuitBreakerConfig, PipelineConfig, RetryConfig, TimeoutConfig};
+//! use backstop::{
+//!     BulkheadConfig, CircuitBreakerConfig, Pipeline, PipelineConfig, RetryConfig, TimeoutConfig,
+//! };
 //! use std::time::Duration;
 //!
 //! let seconds = Duration::from_secs;
@@ -185,7 +187,9 @@
 //! assert_eq!(bulkhead, BulkheadConfig::default());
 //! assert_eq!(retry, RetryConfig::default());
 //! assert_eq!(breaker, CircuitBreakerConfig::default());
-//! assert_eq!(pipeline, PipelineConfig::default());
+//! let default = Pipeline::new("x", PipelineConfig::default())?;
+//! assert_eq!(pipeline, default.config());
+//! # Ok::<(), backstop::ConfigError>(())
 //! ```
 //!
 //! # What is not here yet
