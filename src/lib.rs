@@ -9,8 +9,27 @@
 //! | [`chaos`] | faults put around a call on purpose |
 //! | [`observe`] | metrics on request |
 //! | [`kernel`] | what they stand on: time, outcomes, rejections, windows, events |
+//! | [`guide`] | which policy when, in which order; how to come here from other libraries |
 //!
-//! # A client behind a breaker
+//! # A client in a pipeline
+//!
+//! ```
+//! use backstop::{Error, Pipeline, PipelineConfig};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), backstop::ConfigError> {
+//! // Timeouts, a bulkhead, a retry within a budget, and a circuit breaker.
+//! let pipeline = Pipeline::new("payments", PipelineConfig::default())?;
+//! match pipeline.call(|_attempt| async { Ok::<_, std::io::Error>("paid") }).await {
+//!     Ok(reply) => assert_eq!(reply, "paid"),
+//!     Err(Error::Rejected(rejection)) => println!("{rejection}"),
+//!     Err(Error::Inner(error)) => println!("the last attempt failed: {error}"),
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # A tower client behind a breaker
 //!
 //! ```
 //! # use tower::{BoxError, Service, ServiceBuilder, ServiceExt, service_fn};
