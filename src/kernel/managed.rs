@@ -33,6 +33,20 @@ pub trait Managed: Send + Sync {
     fn reconfigure(&self, config: &(dyn Any + Send + Sync)) -> Result<(), ConfigError>;
 }
 
+/// A configuration as the type that a policy takes; `wanted` is that type's name with its article.
+///
+/// # Errors
+///
+/// A configuration of another type.
+pub(crate) fn config_of<'a, C: Any>(
+    config: &'a (dyn Any + Send + Sync),
+    wanted: &str,
+) -> Result<&'a C, ConfigError> {
+    config
+        .downcast_ref()
+        .ok_or_else(|| ConfigError::new("config", "a configuration of another type", wanted))
+}
+
 /// The state of a policy in words and numbers.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]

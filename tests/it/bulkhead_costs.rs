@@ -2,7 +2,7 @@
 //! again, and handles, permits and futures keep to their sizes.
 
 use crate::bulkhead::slots;
-use crate::rig::SECOND;
+use crate::rig::{Echo, SECOND, allocates_nothing};
 use allocation_counter::measure;
 use backstop::kernel::clock::Clock;
 use backstop::policy::bulkhead::{
@@ -10,7 +10,7 @@ use backstop::policy::bulkhead::{
 };
 use backstop::{Bulkhead, BulkheadConfig, BulkheadLayer, Error};
 use futures::FutureExt;
-use std::future::{Future, Ready, ready};
+use std::future::{Future, ready};
 use std::mem::{size_of, size_of_val};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
@@ -22,35 +22,6 @@ type Reply = Result<u8, Error<u8>>;
 fn handles(config: BulkheadConfig) -> [Bulkhead; 2] {
     let new = || Bulkhead::with_clock("costs", config, Clock::system()).unwrap();
     [new(), Bulkhead::from(&*Box::leak(Box::new(new())))]
-}
-
-#[derive(Clone)]
-struct Echo;
-
-impl Service<u8> for Echo {
-    type Response = u8;
-    type Error = Error<u8>;
-    type Future = Ready<Reply>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: u8) -> Self::Future {
-        ready(Ok(request))
-    }
-}
-
-#[track_caller]
-fn allocates_nothing(what: &str, mut act: impl FnMut()) {
-    // Once for what is made on first use, of the thread and of the process.
-    act();
-    let info = measure(|| (0..300).for_each(|_| act()));
-    assert_eq!(
-        (info.count_total, info.bytes_total),
-        (0, 0),
-        "allocations of 300 {what}"
-    );
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //!
 //! Allocations are counted per thread, so tests beside these do not disturb them.
 
-use crate::rig::{SECOND, config};
+use crate::rig::{Echo, SECOND, allocates_nothing, config};
 use allocation_counter::measure;
 use backstop::kernel::clock::{Clock, ManualClock};
 use backstop::kernel::keyed::Keyed;
@@ -26,36 +26,6 @@ type Reply = Result<u8, Error<u8>>;
 fn handles(config: &CircuitBreakerConfig) -> [CircuitBreaker; 2] {
     let new = || CircuitBreaker::with_clock("costs", config.clone(), Clock::system()).unwrap();
     [new(), CircuitBreaker::from(&*Box::leak(Box::new(new())))]
-}
-
-/// A service that is always ready and answers at once.
-#[derive(Clone)]
-struct Echo;
-
-impl Service<u8> for Echo {
-    type Response = u8;
-    type Error = Error<u8>;
-    type Future = Ready<Reply>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: u8) -> Self::Future {
-        ready(Ok(request))
-    }
-}
-
-#[track_caller]
-fn allocates_nothing(what: &str, mut act: impl FnMut()) {
-    // Once for what is made on first use, of the thread and of the process.
-    act();
-    let info = measure(|| (0..300).for_each(|_| act()));
-    assert_eq!(
-        (info.count_total, info.bytes_total),
-        (0, 0),
-        "allocations of 300 {what}"
-    );
 }
 
 /// Every way to make a call that succeeds.

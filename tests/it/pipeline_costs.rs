@@ -2,7 +2,7 @@
 //!
 //! Allocations are counted per thread, so tests beside these do not disturb them.
 
-use allocation_counter::measure;
+use crate::rig::allocates_nothing;
 use backstop::kernel::clock::Clock;
 use backstop::{BulkheadConfig, Error, Pipeline, PipelineConfig};
 use futures::FutureExt;
@@ -17,18 +17,6 @@ type Reply = Result<u8, u8>;
 fn pipelines(config: &PipelineConfig) -> [Pipeline; 2] {
     let new = || Pipeline::with_clock("costs", config.clone(), Clock::system()).unwrap();
     [new(), Pipeline::from(&*Box::leak(Box::new(new())))]
-}
-
-#[track_caller]
-fn allocates_nothing(what: &str, mut act: impl FnMut()) {
-    // Once for what is made on first use, of the thread and of the process.
-    act();
-    let info = measure(|| (0..300).for_each(|_| act()));
-    assert_eq!(
-        (info.count_total, info.bytes_total),
-        (0, 0),
-        "allocations of 300 {what}"
-    );
 }
 
 /// Pending once, and woken at once.

@@ -2,7 +2,7 @@
 //! again has one allocation, and handles, futures and retries keep to their sizes.
 
 use crate::retry_rig::plain;
-use crate::rig::SECOND;
+use crate::rig::{Echo, SECOND};
 use allocation_counter::measure;
 use backstop::kernel::budget::{BudgetConfig, RetryBudget, Withdrawal};
 use backstop::kernel::clock::Clock;
@@ -11,29 +11,11 @@ use backstop::{Error, Retry, RetryConfig, RetryLayer};
 use futures::FutureExt;
 use std::future::{Future, Ready, ready};
 use std::mem::{size_of, size_of_val};
-use std::task::{Context, Poll};
+use std::task::Context;
 use std::time::Duration;
 use tower::{Layer, Service};
 
 type Reply = Result<u8, Error<u8>>;
-
-/// A service that is always ready and answers at once.
-#[derive(Clone)]
-struct Echo;
-
-impl Service<u8> for Echo {
-    type Response = u8;
-    type Error = Error<u8>;
-    type Future = Ready<Reply>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: u8) -> Self::Future {
-        ready(Ok(request))
-    }
-}
 
 fn budgets() -> [BudgetConfig; 4] {
     [

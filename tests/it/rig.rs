@@ -6,8 +6,10 @@ use backstop::kernel::outcome::Verdict;
 use backstop::kernel::rejection::{Rejection, RejectionKind};
 use backstop::kernel::window::Counts;
 use backstop::policy::circuit_breaker::{CircuitBreakerEvent, EventKind, State};
-use backstop::{CircuitBreaker, CircuitBreakerConfig};
+use backstop::{CircuitBreaker, CircuitBreakerConfig, Error};
+use std::future::{Ready, ready};
 use std::num::NonZeroUsize;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 pub(crate) const MS: Duration = Duration::from_millis(1);
@@ -115,5 +117,36 @@ impl Rig {
                 _ => None,
             })
             .collect()
+    }
+}
+
+/// Allocations are counted per thread, so tests beside this one do not disturb it.
+#[track_caller]
+pub(crate) fn allocates_nothing(what: &str, mut act: impl FnMut()) {
+    // Once for what is made on first use, of the thread and of the process.
+    act();
+    let info = allocation_counter::measure(|| (0..300).for_each(|_| act()));
+    assert_eq!(
+        (info.count_total, info.bytes_total),
+        (0, 0),
+        "allocations of 300 {what}"
+    );
+}
+
+/// A service that is always ready and answers at once.
+#[derive(Clone)]
+pub(crate) struct Echo;
+
+impl tower::Service<u8> for Echo {
+    type Response = u8;
+    type Error = Error<u8>;
+    type Future = Ready<Result<u8, Error<u8>>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: u8) -> Self::Future {
+        ready(Ok(request))
     }
 }

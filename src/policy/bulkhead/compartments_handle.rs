@@ -10,7 +10,7 @@ use super::machine::POLICY;
 use super::service::{BulkheadLayer, sealed};
 use super::totals::{BulkheadSnapshot, LastWords, Totals};
 use crate::kernel::config::ConfigError;
-use crate::kernel::managed::{Isolation, Managed, ManagedSnapshot};
+use crate::kernel::managed::{Isolation, Managed, ManagedSnapshot, config_of};
 use crate::kernel::name::Name;
 use crate::kernel::outlet::{AsIs, Wrapped};
 use crate::kernel::rejection::{Error, Rejection};
@@ -292,13 +292,6 @@ impl Managed for Compartment {
     }
 
     fn reconfigure(&self, config: &(dyn Any + Send + Sync)) -> Result<(), ConfigError> {
-        match config.downcast_ref() {
-            Some(config) => self.reconfigure(*config),
-            None => Err(ConfigError::new(
-                "config",
-                "a configuration of another type",
-                "a CompartmentConfig",
-            )),
-        }
+        self.reconfigure(*config_of(config, "a CompartmentConfig")?)
     }
 }

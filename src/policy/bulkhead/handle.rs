@@ -11,7 +11,7 @@ use super::word::UNCOUNTED;
 use crate::kernel::clock::Clock;
 use crate::kernel::config::ConfigError;
 use crate::kernel::event::Subscriber;
-use crate::kernel::managed::{Isolation, Managed, ManagedSnapshot};
+use crate::kernel::managed::{Isolation, Managed, ManagedSnapshot, config_of};
 use crate::kernel::name::Name;
 use crate::kernel::outlet::{AsIs, Wrapped};
 use crate::kernel::rejection::{Error, Rejection};
@@ -404,13 +404,6 @@ impl Managed for Bulkhead {
     }
 
     fn reconfigure(&self, config: &(dyn Any + Send + Sync)) -> Result<(), ConfigError> {
-        match config.downcast_ref() {
-            Some(config) => self.reconfigure(*config),
-            None => Err(ConfigError::new(
-                "config",
-                "a configuration of another type",
-                "a BulkheadConfig",
-            )),
-        }
+        self.reconfigure(*config_of(config, "a BulkheadConfig")?)
     }
 }

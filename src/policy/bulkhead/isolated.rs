@@ -10,7 +10,7 @@ use super::totals::{BulkheadSnapshot, Totals};
 use crate::kernel::clock::Clock;
 use crate::kernel::config::ConfigError;
 use crate::kernel::instant::saturating_nanos;
-use crate::kernel::managed::{Isolation, Managed, ManagedSnapshot};
+use crate::kernel::managed::{Isolation, Managed, ManagedSnapshot, config_of};
 use crate::kernel::name::Name;
 use crate::kernel::outlet::{AsIs, Wrapped};
 use crate::kernel::rejection::{Error, Rejection};
@@ -365,14 +365,7 @@ impl Managed for IsolatedBulkhead {
     }
 
     fn reconfigure(&self, config: &(dyn Any + Send + Sync)) -> Result<(), ConfigError> {
-        match config.downcast_ref() {
-            Some(config) => self.reconfigure(*config),
-            None => Err(ConfigError::new(
-                "config",
-                "a configuration of another type",
-                "an IsolatedConfig",
-            )),
-        }
+        self.reconfigure(*config_of(config, "an IsolatedConfig")?)
     }
 }
 

@@ -12,7 +12,7 @@ use crate::kernel::clock::Clock;
 use crate::kernel::config::ConfigError;
 use crate::kernel::event::Subscriber;
 use crate::kernel::histogram::LatencySnapshot;
-use crate::kernel::managed::{Isolation, Managed, ManagedSnapshot};
+use crate::kernel::managed::{Isolation, Managed, ManagedSnapshot, config_of};
 use crate::kernel::name::Name;
 use crate::kernel::outcome::{AnyError, Classifier, DefaultClassifier, Tidings};
 use crate::kernel::outlet::{AsIs, Wrapped};
@@ -501,13 +501,6 @@ impl Managed for CircuitBreaker {
     }
 
     fn reconfigure(&self, config: &(dyn Any + Send + Sync)) -> Result<(), ConfigError> {
-        match config.downcast_ref() {
-            Some(config) => self.take_config(config),
-            None => Err(ConfigError::new(
-                "config",
-                "a configuration of another type",
-                "a CircuitBreakerConfig",
-            )),
-        }
+        self.take_config(config_of(config, "a CircuitBreakerConfig")?)
     }
 }

@@ -12,7 +12,7 @@ use crate::kernel::clock::Clock;
 use crate::kernel::config::ConfigError;
 use crate::kernel::event::Subscriber;
 use crate::kernel::instant::Instant;
-use crate::kernel::managed::{Isolation, Managed, ManagedSnapshot};
+use crate::kernel::managed::{Isolation, Managed, ManagedSnapshot, config_of};
 use crate::kernel::name::Name;
 use crate::kernel::outcome::AnyError;
 use crate::kernel::outlet::{AsIs, Wrapped};
@@ -372,13 +372,6 @@ impl Managed for Retry {
     }
 
     fn reconfigure(&self, config: &(dyn Any + Send + Sync)) -> Result<(), ConfigError> {
-        match config.downcast_ref::<RetryConfig>() {
-            Some(config) => self.reconfigure(config.clone()),
-            None => Err(ConfigError::new(
-                "config",
-                "a configuration of another type",
-                "a RetryConfig",
-            )),
-        }
+        self.reconfigure(config_of::<RetryConfig>(config, "a RetryConfig")?.clone())
     }
 }

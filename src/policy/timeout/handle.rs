@@ -7,7 +7,7 @@ use super::machine::{Machine, POLICY};
 use super::totals::{LastWords, Totals};
 use crate::kernel::clock::Clock;
 use crate::kernel::config::ConfigError;
-use crate::kernel::managed::{Isolation, Managed, ManagedSnapshot};
+use crate::kernel::managed::{Isolation, Managed, ManagedSnapshot, config_of};
 use crate::kernel::name::Name;
 use crate::kernel::outlet::{AsIs, Wrapped};
 use crate::kernel::rejection::{Error, PolicyError};
@@ -235,13 +235,6 @@ impl Managed for Timeout {
     }
 
     fn reconfigure(&self, config: &(dyn Any + Send + Sync)) -> Result<(), ConfigError> {
-        match config.downcast_ref::<TimeoutConfig>() {
-            Some(config) => self.0.reconfigure(*config),
-            None => Err(ConfigError::new(
-                "config",
-                "a configuration of another type",
-                "a TimeoutConfig",
-            )),
-        }
+        self.0.reconfigure(*config_of(config, "a TimeoutConfig")?)
     }
 }
