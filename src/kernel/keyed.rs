@@ -34,8 +34,8 @@ pub(crate) mod sealed {
 /// A bounded set of policies, one per key, made on first use.
 ///
 /// * A hit takes no lock.
-/// * At capacity, idle entries make room: those that nobody holds, that were not asked for since
-///   the last sweep, and that say of themselves that they are idle (a closed circuit, or an open
+/// * At capacity, idle entries make room: those that nobody holds, that were not asked for again
+///   since the last sweep, and that say of themselves that they are idle (a closed circuit, or an open
 ///   one whose time is over). A circuit that is open before its time stays, and so does one with a
 ///   permit out.
 /// * When nothing can go, a new key shares one *overflow* entry, and is counted.
@@ -78,7 +78,7 @@ pub(crate) struct Farewell<R> {
 
 struct Slot<V> {
     value: V,
-    /// Asked for since the last sweep.
+    /// Asked for since the last sweep, other than by the call that made it.
     touched: AtomicBool,
     /// About to be evicted: whoever finds this must not use the value.
     retired: AtomicBool,
@@ -88,7 +88,9 @@ impl<V: Entry> Slot<V> {
     fn new(value: V) -> Self {
         Self {
             value,
-            touched: AtomicBool::new(true),
+            // Not by the call that made it: keys that are asked for once must not push out those
+            // that are asked for again.
+            touched: AtomicBool::new(false),
             retired: AtomicBool::new(false),
         }
     }

@@ -85,6 +85,17 @@ fn cb12b_open_circuits_and_permits_out_are_not_evicted() {
 }
 
 #[test]
+fn cb12b_an_entry_that_is_asked_for_again_and_again_stays() {
+    let (set, _clock) = set(8);
+    set.get(&1).try_acquire().unwrap().success();
+    for key in 100..1_000 {
+        assert_eq!(set.get(&1).totals().success, 1, "it was evicted at {key}");
+        drop(set.get(&key));
+    }
+    assert!(set.evicted() > 800);
+}
+
+#[test]
 fn cb12b_what_was_set_by_hand_is_not_evicted() {
     let (set, _clock) = set(1);
     set.get(&1).force_open();
