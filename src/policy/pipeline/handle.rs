@@ -110,7 +110,7 @@ impl<C> Pipeline<C> {
     /// # Errors
     ///
     /// [`Error::Inner`] with the error of the last attempt; [`Error::Rejected`] by the part that it
-    /// names.
+    /// names. Its `executed` is `No` only if no attempt of the call has run.
     ///
     /// # Cancel safety
     ///

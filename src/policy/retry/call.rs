@@ -123,6 +123,11 @@ where
         this.attempt.as_pin_mut().map(|attempt| (number, attempt))
     }
 
+    /// How many attempts were begun; 1 also before the first one.
+    pub(crate) fn attempts(self: Pin<&mut Self>) -> u32 {
+        self.project().flight.attempt()
+    }
+
     /// Polls a call that somebody else ends at a time which `limit` tells: it is asked when an
     /// attempt has ended that calls for another one, and not before.
     #[inline(always)]

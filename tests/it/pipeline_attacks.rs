@@ -1,0 +1,393 @@
+//! What a maintainer of a runtime would try on a pipeline first.
+
+use crate::rig::{MS, SECOND};
+use backstop::kernel::backoff::Backoff;
+use backstop::kernel::budget::BudgetConfig;
+use backstop::kernel::clock::{Clock, ManualClock};
+use backstop::kernel::outcome::Outcome;
+use backstop::kernel::rejection::{Executed, RejectionKind};
+use backstop::{
+    BulkheadConfig, CircuitBreakerConfig, Error, Pipeline, PipelineConfig, RetryConfig,
+};
+use futures::task::ArcWake;
+use std::cell::Cell;
+use std::future::{Future, pending, poll_fn, ready};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+type Reply = Result<u8, &'static str>;
+
+fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(futures::task::noop_waker_ref()))
+}
+
+fn config() -> PipelineConfig {
+    PipelineConfig::default()
+        .total_timeout(3 * SECOND)
+        .attempt_timeout(SECOND)
+        .retry(RetryConfig::default().backoff(Backoff::exponential(100 * MS)))
+}
+
+fn pipeline(config: PipelineConfig) -> (Pipeline, ManualClock) {
+    let clock = Clock::manual();
+    let pipeline = Pipeline::with_clock("p", config, &clock).expect("a valid configuration");
+    (pipeline, clock)
+}
+
+/// Counts its wakes.
+#[derive(Default)]
+struct Bell(AtomicU32);
+
+impl ArcWake for Bell {
+    fn wake_by_ref(bell: &Arc<Self>) {
+        bell.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// Polls by a new waker each time, and only when the newest one was woken, or on a whim.
+#[track_caller]
+fn finish_by_wakes<F: Future>(
+    clock: &ManualClock,
+    future: F,
+    whims: u64,
+    mut each: impl FnMut(u32),
+) -> (F::Output, Duration) {
+    let mut rng = fastrand::Rng::with_seed(whims);
+    let mut future = pin!(future);
+    let mut bell = Arc::new(Bell::default());
+    bell.0.store(1, Ordering::SeqCst);
+    for passed in 0..100_000 {
+        each(passed);
+        let on_a_whim = whims != 0 && rng.u8(..) < 16;
+        if bell.0.load(Ordering::SeqCst) > 0 || on_a_whim {
+            bell = Arc::new(Bell::default());
+            let waker = futures::task::waker(bell.clone());
+            let polled = future.as_mut().poll(&mut Context::from_waker(&waker));
+            if let Poll::Ready(output) = polled {
+                return (output, passed * MS);
+            }
+        }
+        clock.advance(MS);
+    }
+    panic!("it does not end: a wake was lost");
+}
+
+#[test]
+fn pl1a_whoever_polled_last_is_woken_by_each_timer() {
+    let queue = |wait| BulkheadConfig::default().max_concurrent(1).queue(1, wait);
+    for whims in 0..40 {
+        // By the bulkhead's queue, by the total while in it.
+        for (wait, took) in [(SECOND, SECOND), (10 * SECOND, 3 * SECOND)] {
+            let (pipeline, clock) = pipeline(config().bulkhead(queue(wait)));
+            let _held = pipeline.bulkhead().unwrap().try_acquire().unwrap();
+            let (_, ended) = finish_by_wakes(
+                &clock,
+                pipeline.call(|_| ready(Reply::Ok(1))),
+                whims,
+                |_| (),
+            );
+            assert_eq!(ended, took);
+        }
+        // By a slot that comes free, by the attempt, by the backoff, and again.
+        let (pipeline, clock) =
+            pipeline(config().total_timeout(10 * SECOND).bulkhead(queue(SECOND)));
+        let mut held = pipeline.bulkhead().unwrap().try_acquire().ok();
+        let (_, ended) = finish_by_wakes(
+            &clock,
+            pipeline.call(|_| pending::<Reply>()),
+            whims,
+            |passed| {
+                if passed == 500 {
+                    held = None;
+                }
+            },
+        );
+        assert_eq!(ended, 500 * MS + 3 * SECOND + 300 * MS);
+        // By the total in an attempt, in a wait, and where both end at once.
+        for (total, took) in [
+            (1_500, 1_500),
+            (2_000, 2_000),
+            (2_100, 2_100),
+            (2_300, 2_100),
+            (2_301, 2_301),
+            (2_450, 2_450),
+        ] {
+            let (pipeline, clock) = pipeline_of(total);
+            let (_, ended) =
+                finish_by_wakes(&clock, pipeline.call(|_| pending::<Reply>()), whims, |_| ());
+            assert_eq!(ended, took * MS, "{total}");
+        }
+    }
+}
+
+fn pipeline_of(total: u64) -> (Pipeline, ManualClock) {
+    pipeline(config().total_timeout(Duration::from_millis(total)))
+}
+
+#[test]
+fn pl1i_a_rejection_behind_an_attempt_does_not_say_that_nothing_ran() {
+    let breaks = CircuitBreakerConfig::consecutive(1);
+    let (pipeline, clock) = pipeline(config().circuit_breaker(breaks));
+    let call = pipeline.call(|_| ready(Reply::Err("sent, and then the line went dead")));
+    let (result, _) = finish_by_wakes(&clock, call, 0, |_| ());
+    let Err(Error::Rejected(rejection)) = result else {
+        panic!("{result:?}");
+    };
+    assert_eq!(rejection.kind(), RejectionKind::Open);
+    assert_eq!(rejection.executed(), Executed::Unknown);
+    let (result, _) = finish_by_wakes(&clock, pipeline.call(|_| ready(Reply::Ok(1))), 0, |_| ());
+    let Err(Error::Rejected(rejection)) = result else {
+        panic!("{result:?}");
+    };
+    assert_eq!(rejection.executed(), Executed::No);
+}
+
+#[test]
+fn pl1g_a_call_that_has_ended_has_nothing_more_to_say() {
+    let (pipeline, clock) = pipeline(config());
+    let before = |pipeline: &Pipeline| {
+        (
+            pipeline.retry().unwrap().totals(),
+            pipeline.total_timeout().totals(),
+            pipeline.attempt_timeout().totals(),
+            pipeline.bulkhead().unwrap().totals(),
+            pipeline.circuit_breaker().unwrap().totals(),
+        )
+    };
+    for end in 0..8 {
+        let isolated = (end < 5).then(|| pipeline.parts().nth(end).unwrap().isolate());
+        let mut call = pin!(pipeline.call(|_| async move {
+            match end {
+                5 => Ok(1),
+                6 => Err("down"),
+                _ => pending::<Reply>().await,
+            }
+        }));
+        while poll(call.as_mut()).is_pending() {
+            clock.advance(MS);
+        }
+        let totals = before(&pipeline);
+        for _ in 0..3 {
+            clock.advance(10 * SECOND);
+            assert!(poll(call.as_mut()).is_pending());
+        }
+        assert_eq!(before(&pipeline), totals, "{end}");
+        drop(isolated);
+    }
+    assert_eq!(pipeline.bulkhead().unwrap().in_flight(), 0);
+}
+
+/// Panics when it is dropped, once.
+struct Bomb<'a>(&'a Cell<bool>);
+impl Drop for Bomb<'_> {
+    fn drop(&mut self) {
+        if self.0.replace(false) {
+            panic!("a drop panics");
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum At {
+    Operation(u32),
+    Poll(u32),
+    Classify,
+    Decide,
+    ValueDrop,
+    ErrorDrop,
+    FutureDropAtTheEnd,
+    FutureDropInTime,
+    FutureDropByTheTotal,
+}
+
+struct Judge(Cell<Option<At>>);
+impl backstop::kernel::outcome::Classifier<(u8, Bomb<'_>), Bomb<'_>> for Judge {
+    fn classify(
+        &self,
+        result: Result<&(u8, Bomb<'_>), &Bomb<'_>>,
+    ) -> backstop::kernel::outcome::Verdict {
+        assert_ne!(self.0.get(), Some(At::Classify), "the classifier panics");
+        if result.is_ok() {
+            Outcome::Success.into()
+        } else {
+            Outcome::Failure.into()
+        }
+    }
+}
+impl backstop::policy::retry::RetryWhen<(u8, Bomb<'_>), Bomb<'_>> for Judge {
+    fn decide(
+        &self,
+        result: Result<&(u8, Bomb<'_>), &Bomb<'_>>,
+    ) -> backstop::policy::retry::Decision {
+        assert_ne!(self.0.get(), Some(At::Decide), "the predicate panics");
+        match result {
+            Ok((number, _)) => (*number < 3).into(),
+            Err(_) => true.into(),
+        }
+    }
+}
+
+#[test]
+fn pl1g_a_panic_anywhere_gives_everything_back() {
+    for at in [
+        At::Operation(1),
+        At::Operation(2),
+        At::Poll(1),
+        At::Poll(2),
+        At::Classify,
+        At::Decide,
+        At::ValueDrop,
+        At::ErrorDrop,
+        At::FutureDropAtTheEnd,
+        At::FutureDropInTime,
+        At::FutureDropByTheTotal,
+    ] {
+        let budget = BudgetConfig::in_flight(0.1, 1);
+        let mut config = config().retry(
+            RetryConfig::default()
+                .backoff(Backoff::constant(100 * MS))
+                .budget(budget),
+        );
+        if at == At::FutureDropByTheTotal {
+            config = config
+                .total_timeout(500 * MS)
+                .attempt_timeout(500 * MS)
+                .without_attempt_timeout();
+        }
+        let (plain, clock) = pipeline(config);
+        let armed = Cell::new(true);
+        let judged = plain.clone().with_classifier(Judge(Cell::new(Some(at))));
+        let off = Cell::new(false);
+        let (armed, off) = (&armed, &off);
+        let mut call = Box::pin(judged.call(|attempt| {
+            let number = attempt.number;
+            assert_ne!(at, At::Operation(number), "the operation panics");
+            let in_future = matches!(
+                at,
+                At::FutureDropAtTheEnd | At::FutureDropInTime | At::FutureDropByTheTotal
+            );
+            let bomb = Bomb(if in_future { armed } else { off });
+            poll_fn(move |_| {
+                let _ = &bomb;
+                assert_ne!(at, At::Poll(number), "the call panics");
+                match at {
+                    At::ValueDrop => Poll::Ready(Ok((1, Bomb(armed)))),
+                    At::ErrorDrop => Poll::Ready(Err(Bomb(armed))),
+                    At::FutureDropInTime | At::FutureDropByTheTotal => Poll::Pending,
+                    _ => Poll::Ready(Err(Bomb(off))),
+                }
+            })
+        }));
+        let mut panicked = false;
+        for _ in 0..2_000 {
+            match catch_unwind(AssertUnwindSafe(|| poll(call.as_mut()))) {
+                Err(_) => {
+                    panicked = true;
+                    break;
+                }
+                Ok(Poll::Ready(_)) => break,
+                Ok(Poll::Pending) => clock.advance(MS),
+            }
+        }
+        assert!(panicked, "{at:?}");
+        // Whoever polls on, against all advice, does not hang.
+        for _ in 0..20 {
+            let _ = catch_unwind(AssertUnwindSafe(|| poll(call.as_mut())));
+            clock.advance(100 * MS);
+        }
+        drop(catch_unwind(AssertUnwindSafe(|| drop(call))));
+        assert_eq!(plain.bulkhead().unwrap().in_flight(), 0, "{at:?}");
+        let retry = plain.retry().unwrap();
+        let totals = retry.totals();
+        assert_eq!(totals.calls(), 1, "{at:?} {totals:?}");
+        assert_eq!(retry.budget_balance(), Some(1), "{at:?}");
+        let breaker = plain.circuit_breaker().unwrap().totals();
+        assert_eq!(
+            breaker.success + breaker.failure + breaker.ignored + breaker.dropped,
+            breaker.admitted(),
+            "{at:?} {breaker:?}"
+        );
+        // What ran was an attempt to both.
+        assert_eq!(
+            breaker.admitted(),
+            totals.attempts,
+            "{at:?} {breaker:?} {totals:?}"
+        );
+    }
+}
+
+#[test]
+fn pl1h_a_part_that_refuses_puts_all_back() {
+    let (pipeline, _clock) = pipeline(config());
+    let budget = |n: u32| RetryConfig::default().budget(BudgetConfig::in_flight(0.5, n));
+    for n in 1..16 {
+        pipeline.reconfigure(config().retry(budget(n))).unwrap();
+    }
+    let before = pipeline.config();
+    let other = config()
+        .total_timeout(2 * SECOND)
+        .bulkhead(BulkheadConfig::default().max_concurrent(3))
+        .circuit_breaker(CircuitBreakerConfig::default().probes(2))
+        .retry(budget(99));
+    let refused = pipeline.reconfigure(other).unwrap_err();
+    assert_eq!((refused.part(), refused.field()), (Some("retry"), "budget"));
+    assert_eq!(pipeline.config(), before);
+}
+
+#[test]
+fn pl1h_a_change_and_an_isolation_in_mid_call() {
+    let (pipeline, clock) = pipeline(config());
+    let mut call = pin!(pipeline.call(|_| pending::<Reply>()));
+    assert!(poll(call.as_mut()).is_pending());
+    pipeline
+        .reconfigure(config().total_timeout(SECOND).attempt_timeout(500 * MS))
+        .unwrap();
+    clock.advance(999 * MS);
+    assert!(poll(call.as_mut()).is_pending());
+    clock.advance(MS);
+    assert!(
+        poll(call.as_mut()).is_pending(),
+        "the first attempt had its second"
+    );
+    let isolated: Vec<_> = pipeline.parts().map(|part| part.isolate()).collect();
+    clock.advance(100 * MS);
+    let Poll::Ready(Err(Error::Rejected(rejection))) = poll(call.as_mut()) else {
+        panic!("the second attempt is refused");
+    };
+    assert_eq!(
+        (rejection.kind(), rejection.executed()),
+        (RejectionKind::ForcedOpen, Executed::Unknown)
+    );
+    drop(isolated);
+    assert_eq!(pipeline.bulkhead().unwrap().in_flight(), 0);
+}
+
+#[test]
+fn pl1a_limits_at_the_edges_and_clocks_that_jump() {
+    for (total, attempt) in [
+        (Duration::MAX, Duration::MAX),
+        (Duration::MAX, MS),
+        (Duration::from_nanos(1), Duration::from_nanos(1)),
+        (SECOND, Duration::from_nanos(1)),
+    ] {
+        let (pipeline, clock) = pipeline(config().total_timeout(total).attempt_timeout(attempt));
+        let mut call = pin!(pipeline.call(|_| pending::<Reply>()));
+        assert!(poll(call.as_mut()).is_pending());
+        clock.step_back(3600 * SECOND);
+        assert!(poll(call.as_mut()).is_pending());
+        clock.step_back(Duration::MAX);
+        assert!(poll(call.as_mut()).is_pending());
+        clock.advance(Duration::MAX);
+        let mut polls = 0;
+        while poll(call.as_mut()).is_pending() {
+            polls += 1;
+            clock.advance(SECOND);
+            assert!(polls < 10);
+        }
+        assert_eq!(pipeline.bulkhead().unwrap().in_flight(), 0);
+    }
+}
