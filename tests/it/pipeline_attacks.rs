@@ -176,6 +176,7 @@ fn pl1g_a_call_that_has_ended_has_nothing_more_to_say() {
             assert!(poll(call.as_mut()).is_pending());
         }
         assert_eq!(before(&pipeline), totals, "{end}");
+        assert_eq!(pipeline.bulkhead().unwrap().in_flight(), 0, "{end}");
         drop(isolated);
     }
     assert_eq!(pipeline.bulkhead().unwrap().in_flight(), 0);
@@ -316,6 +317,19 @@ fn pl1g_a_panic_anywhere_gives_everything_back() {
             breaker.admitted(),
             totals.attempts,
             "{at:?} {breaker:?} {totals:?}"
+        );
+    }
+}
+
+#[test]
+fn pl2a_a_limit_of_zero_is_refused_by_the_name_that_it_has_here() {
+    for (config, name) in [
+        (config().total_timeout(Duration::ZERO), "total_timeout"),
+        (config().attempt_timeout(Duration::ZERO), "attempt_timeout"),
+    ] {
+        assert_eq!(
+            Pipeline::new("p", config).unwrap_err().to_string(),
+            format!("{name}: 0s is not allowed; it must be above 0s; `off` is no limit")
         );
     }
 }

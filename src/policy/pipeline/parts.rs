@@ -113,10 +113,16 @@ impl Parts<Standard> {
             let config = limit.map_or_else(TimeoutConfig::none, TimeoutConfig::new);
             Timeout::with_clock(name, config, clock.clone())
         };
+        // In a pipeline's configuration a limit is no table with a field of its own.
+        let limit = |part| {
+            move |refused: ConfigError| {
+                ConfigError::new(part, refused.value(), "above 0s; `off` is no limit")
+            }
+        };
         let parts = Self {
-            total_timeout: timeout("total", total_timeout).map_err(within("total_timeout"))?,
+            total_timeout: timeout("total", total_timeout).map_err(limit("total_timeout"))?,
             attempt_timeout: timeout("attempt", attempt_timeout)
-                .map_err(within("attempt_timeout"))?,
+                .map_err(limit("attempt_timeout"))?,
             bulkhead: bulkhead
                 .map(|config| Bulkhead::with_clock(name.clone(), config, clock.clone()))
                 .transpose()
