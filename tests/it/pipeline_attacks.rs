@@ -335,6 +335,19 @@ fn pl2a_a_limit_of_zero_is_refused_by_the_name_that_it_has_here() {
 }
 
 #[test]
+fn pl1e_a_call_that_is_not_tried_again_is_not_timed_if_it_fails_at_once() {
+    for config in [
+        config().without_retry(),
+        config().retry(RetryConfig::default().max_attempts(1)),
+    ] {
+        let (pipeline, _clock) = pipeline(config);
+        let mut call = pin!(pipeline.call(|_| ready(Reply::Err("down"))));
+        assert!(poll(call.as_mut()).is_ready());
+        assert_eq!(pipeline.total_timeout().totals().armed, 0);
+    }
+}
+
+#[test]
 fn pl1h_a_part_that_refuses_puts_all_back() {
     let (pipeline, _clock) = pipeline(config());
     let budget = |n: u32| RetryConfig::default().budget(BudgetConfig::in_flight(0.5, n));

@@ -217,7 +217,8 @@ where
         if let Some((result, decision)) = ended.take() {
             // The attempt's future goes first, with what it holds.
             this.attempt.set(None);
-            if decision != Decision::Accept {
+            // A call of one attempt waits for no other, so the end of its time need not be known.
+            if decision != Decision::Accept && !this.flight.is_single() {
                 this.flight.keep_to(limit());
             }
             if let Some(result) = settle(&mut this, result, decision) {
