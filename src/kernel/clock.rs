@@ -169,7 +169,8 @@ impl Clock {
     /// # Errors
     ///
     /// [`NoRuntime`] if the clock needs a tokio runtime with timers and there is none here. A
-    /// manual clock needs none.
+    /// manual clock needs none. A runtime without timers says so by a panic and not otherwise; it is
+    /// caught here, but a panic hook hears of it, and under `panic = "abort"` it ends the process.
     ///
     /// # Cancel safety
     ///

@@ -131,7 +131,8 @@ impl<C> Pipeline<C> {
     /// no limit, and never for a call that was dropped; what it returns is the call's result.
     ///
     /// An error that the classifier does not count as a failure (a "404" that is an `Err`, say) is
-    /// an answer: it is returned as it is.
+    /// an answer: it is returned as it is. So is an `Ok`, whatever the classifier makes of it: where
+    /// a "503" is one, look at what the call returned.
     ///
     /// ```
     /// use backstop::{Error, Pipeline, PipelineConfig};
@@ -229,7 +230,11 @@ impl<C> Pipeline<C> {
     }
 
     /// Takes a new configuration, each part as its own `reconfigure` does. A part that is shared with
-    /// another pipeline changes there too. Timeouts come and go as they like.
+    /// another pipeline changes there too. Timeouts come and go as they like. Two that run at the same
+    /// time may leave parts of both.
+    ///
+    /// [`config`](Self::config) shows limits in force, not defaults: a total timeout that is made
+    /// shorter on it needs an attempt timeout that fits.
     ///
     /// # Errors
     ///
