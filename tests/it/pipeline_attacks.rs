@@ -418,3 +418,116 @@ fn pl1a_limits_at_the_edges_and_clocks_that_jump() {
         assert_eq!(pipeline.bulkhead().unwrap().in_flight(), 0);
     }
 }
+
+#[test]
+fn pl1f_what_an_attempt_holds_goes_before_its_end_is_heard_of() {
+    struct Held<'a>(&'a Pipeline, &'a Cell<Option<u64>>);
+    impl Drop for Held<'_> {
+        fn drop(&mut self) {
+            let breaker = self.0.circuit_breaker().expect("it is on");
+            self.1.set(Some(breaker.totals().failure));
+        }
+    }
+    let (pipeline, clock) = pipeline(config().without_retry());
+    let failures = Cell::new(None);
+    let mut call = pin!(pipeline.call(|_| {
+        let held = Held(&pipeline, &failures);
+        async move {
+            let _held = held;
+            pending::<Reply>().await
+        }
+    }));
+    assert!(poll(call.as_mut()).is_pending());
+    clock.advance(SECOND);
+    assert!(poll(call.as_mut()).is_ready());
+    assert_eq!(failures.get(), Some(0));
+}
+
+#[test]
+fn pl1a_totals_add_up_under_64_threads() {
+    const CALLS: u32 = 400;
+    const THREADS: u64 = 64;
+    let budget = BudgetConfig::in_flight(0.2, 3);
+    let retry = RetryConfig::default()
+        .waits(|| std::iter::repeat(Duration::ZERO))
+        .budget(budget);
+    let breaks = CircuitBreakerConfig::consecutive(200);
+    let bulkhead = BulkheadConfig::default().max_concurrent(24);
+    let (pipeline, _clock) = pipeline(
+        config()
+            .retry(retry)
+            .circuit_breaker(breaks)
+            .bulkhead(bulkhead),
+    );
+    let [ended, dropped, panicked, full, ran] = [const { AtomicU32::new(0) }; 5];
+    let count = |counter: &AtomicU32| counter.fetch_add(1, Ordering::Relaxed);
+    std::thread::scope(|scope| {
+        for seed in 0..THREADS {
+            let (pipeline, count) = (&pipeline, &count);
+            let (ended, dropped, panicked, full, ran) = (&ended, &dropped, &panicked, &full, &ran);
+            scope.spawn(move || {
+                let rng = Cell::new(fastrand::Rng::with_seed(seed));
+                let roll = || {
+                    let mut own = rng.take();
+                    let roll = own.u8(..100);
+                    rng.set(own);
+                    roll
+                };
+                for _ in 0..CALLS {
+                    let mut call = Box::pin(pipeline.call(|_| {
+                        count(ran);
+                        let (fate, mut waits) = (roll(), roll() % 3);
+                        poll_fn(move |_| {
+                            if waits > 0 {
+                                waits -= 1;
+                                return Poll::Pending;
+                            }
+                            assert_ne!(fate, 0, "one call in a hundred panics");
+                            Poll::Ready(if fate < 40 { Err("down") } else { Reply::Ok(1) })
+                        })
+                    }));
+                    loop {
+                        let polled = catch_unwind(AssertUnwindSafe(|| poll(call.as_mut())));
+                        match polled {
+                            Err(_) => count(panicked),
+                            Ok(Poll::Pending) if roll() < 10 => count(dropped),
+                            Ok(Poll::Pending) => {
+                                std::thread::yield_now();
+                                continue;
+                            }
+                            Ok(Poll::Ready(Err(Error::Rejected(rejection))))
+                                if rejection.kind() == RejectionKind::Full =>
+                            {
+                                count(full)
+                            }
+                            Ok(Poll::Ready(_)) => count(ended),
+                        };
+                        break;
+                    }
+                }
+            });
+        }
+    });
+    let [ended, dropped, panicked, full, ran] =
+        [ended, dropped, panicked, full, ran].map(|counter| u64::from(counter.into_inner()));
+    assert_eq!(
+        ended + dropped + panicked + full,
+        THREADS * u64::from(CALLS)
+    );
+    let slots = pipeline.bulkhead().unwrap();
+    assert_eq!((slots.in_flight(), slots.totals().refused_full), (0, full));
+    assert_eq!(slots.totals().finished, ended + dropped + panicked);
+    let retry = pipeline.retry().unwrap();
+    let totals = retry.totals();
+    assert_eq!(
+        (totals.calls(), totals.dropped, totals.panicked),
+        (ended + dropped + panicked, dropped, panicked)
+    );
+    assert_eq!(retry.budget_balance(), Some(3));
+    let breaker = pipeline.circuit_breaker().unwrap().totals();
+    assert_eq!(breaker.admitted(), ran);
+    assert_eq!(
+        totals.attempts,
+        ran + breaker.rejected_open + breaker.rejected_probes_full
+    );
+}
