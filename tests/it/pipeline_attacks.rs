@@ -186,9 +186,7 @@ fn pl1g_a_call_that_has_ended_has_nothing_more_to_say() {
 struct Bomb<'a>(&'a Cell<bool>);
 impl Drop for Bomb<'_> {
     fn drop(&mut self) {
-        if self.0.replace(false) {
-            panic!("a drop panics");
-        }
+        assert!(!self.0.replace(false), "a drop panics");
     }
 }
 
