@@ -150,6 +150,15 @@ impl Clock {
         }
     }
 
+    /// Whether times of the other clock mean the same to this one.
+    pub(crate) fn is_one_with(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Kind::System, Kind::System) | (Kind::Tokio, Kind::Tokio) => true,
+            (Kind::Manual(one), Kind::Manual(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
+
     /// Whether it is tokio's, which may be paused.
     pub(crate) const fn is_tokios(&self) -> bool {
         matches!(self.0, Kind::Tokio)

@@ -6,8 +6,10 @@ use backstop::kernel::budget::BudgetConfig;
 use backstop::kernel::clock::{Clock, ManualClock};
 use backstop::kernel::outcome::Outcome;
 use backstop::kernel::rejection::{Executed, RejectionKind};
+use backstop::policy::pipeline::PipelineParts;
 use backstop::{
-    BulkheadConfig, CircuitBreakerConfig, Error, Pipeline, PipelineConfig, RetryConfig,
+    BulkheadConfig, CircuitBreakerConfig, Error, Pipeline, PipelineConfig, Retry, RetryConfig,
+    Timeout,
 };
 use futures::task::ArcWake;
 use std::cell::Cell;
@@ -330,6 +332,36 @@ fn pl2a_a_limit_of_zero_is_refused_by_the_name_that_it_has_here() {
             format!("{name}: 0s is not allowed; it must be above 0s; `off` is no limit")
         );
     }
+}
+
+#[test]
+fn pl2c_parts_on_another_clock_than_the_total_timeout_are_refused() {
+    let (one, other) = (Clock::manual(), Clock::manual());
+    let timeout = |clock: &ManualClock| Timeout::with_clock("t", SECOND, clock).unwrap();
+    let retry =
+        |clock: &ManualClock| Retry::with_clock("r", RetryConfig::default(), clock).unwrap();
+    let parts = || PipelineParts::new().total_timeout(timeout(&one));
+    for (parts, field) in [
+        (parts().attempt_timeout(timeout(&other)), "attempt_timeout"),
+        (parts().retry(retry(&other)), "retry"),
+    ] {
+        let refused = Pipeline::of("p", parts).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            format!(
+                "{field}: Clock::manual() is not allowed; \
+                 it must be on the clock of the total_timeout (Clock::manual())"
+            )
+        );
+    }
+    let system = Timeout::with_clock("t", SECOND, Clock::system()).unwrap();
+    assert!(Pipeline::of("p", parts().attempt_timeout(system)).is_err());
+    let same = parts().attempt_timeout(timeout(&one)).retry(retry(&one));
+    assert!(Pipeline::of("p", same).is_ok());
+    let no_total = PipelineParts::new()
+        .attempt_timeout(timeout(&one))
+        .retry(retry(&other));
+    assert!(Pipeline::of("p", no_total).is_ok());
 }
 
 #[test]

@@ -56,7 +56,8 @@ impl Pipeline {
     ///
     /// # Errors
     ///
-    /// Parts that do not fit together, as in [`new`](Self::new).
+    /// Parts that do not fit together, as in [`new`](Self::new); an attempt timeout or a retry on
+    /// another clock than the total timeout.
     pub fn of(name: impl Into<Name>, parts: PipelineParts) -> Result<Self, ConfigError> {
         Parts::gather(name.into(), parts, Clock::default()).map(Self::from_parts)
     }

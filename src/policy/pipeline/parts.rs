@@ -77,6 +77,29 @@ impl PipelineParts {
     }
 }
 
+impl PipelineParts {
+    /// The end of the total time is compared with those of attempts and waits.
+    fn check_clocks(&self) -> Result<(), ConfigError> {
+        let Some(total) = &self.total_timeout else {
+            return Ok(());
+        };
+        let total = &total.machine().clock;
+        let attempt = self.attempt_timeout.as_ref();
+        let retry = self.retry.as_ref();
+        let others = [
+            ("attempt_timeout", attempt.map(|part| &part.machine().clock)),
+            ("retry", retry.map(|part| &part.machine().clock)),
+        ];
+        for (part, clock) in others {
+            if let Some(clock) = clock.filter(|clock| !clock.is_one_with(total)) {
+                let allowed = format!("on the clock of the total_timeout ({total:?})");
+                return Err(ConfigError::new(part, format_args!("{clock:?}"), allowed));
+            }
+        }
+        Ok(())
+    }
+}
+
 /// What the clones of a pipeline share.
 pub(super) struct Parts<C> {
     pub(super) name: Name,
@@ -147,6 +170,7 @@ impl Parts<Standard> {
         parts: PipelineParts,
         clock: Clock,
     ) -> Result<Self, ConfigError> {
+        parts.check_clocks()?;
         let timeout = |part, given: Option<Timeout>| {
             given.map_or_else(
                 || {
