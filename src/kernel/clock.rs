@@ -150,6 +150,15 @@ impl Clock {
         }
     }
 
+    /// Whether times of the other clock mean the same to this one.
+    pub(crate) fn is_one_with(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Kind::System, Kind::System) | (Kind::Tokio, Kind::Tokio) => true,
+            (Kind::Manual(one), Kind::Manual(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
+
     /// Whether it is tokio's, which may be paused.
     pub(crate) const fn is_tokios(&self) -> bool {
         matches!(self.0, Kind::Tokio)
@@ -169,7 +178,8 @@ impl Clock {
     /// # Errors
     ///
     /// [`NoRuntime`] if the clock needs a tokio runtime with timers and there is none here. A
-    /// manual clock needs none.
+    /// manual clock needs none. A runtime without timers says so by a panic and not otherwise; it is
+    /// caught here, but a panic hook hears of it, and under `panic = "abort"` it ends the process.
     ///
     /// # Cancel safety
     ///

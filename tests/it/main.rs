@@ -29,6 +29,7 @@ mod keyed;
 mod load;
 mod metrics;
 mod pipeline;
+mod pipeline_attacks;
 mod pipeline_costs;
 mod reentry;
 mod retry;

@@ -8,7 +8,11 @@ use std::time::Duration;
 
 /// Exactly one of the first four; `factor` with `exponential` only.
 #[derive(Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(
+    default,
+    deny_unknown_fields,
+    expecting = "a backoff such as { exponential = \"100ms\", cap = \"10s\", jitter = \"full\" }"
+)]
 struct Table {
     #[serde(
         skip_serializing_if = "Option::is_none",

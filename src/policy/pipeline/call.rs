@@ -114,6 +114,9 @@ where
                 Poll::Ready(result) => {
                     *this.stage = Stage::Over;
                     *this.slot = None;
+                    if let Err(Error::Rejected(_)) = result {
+                        return self.behind_attempts(result);
+                    }
                     return Poll::Ready(result);
                 }
                 Poll::Pending => {
@@ -179,6 +182,24 @@ impl<'a, O, F, C, E> Call<'a, O, F, C, E> {
     fn wait(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Entered {
         let this = self.project();
         poll_slot(this.stage, this.slot, this.waiting, cx)
+    }
+
+    /// Of a call that ended with a rejection. One that refused a further attempt only speaks of that
+    /// one; those before it ran.
+    #[cold]
+    #[inline(never)]
+    fn behind_attempts<T>(
+        self: Pin<&mut Self>,
+        result: Result<T, Error<E>>,
+    ) -> Poll<Result<T, Error<E>>> {
+        let attempts = self.project().attempts.as_pin_mut();
+        let attempts = attempts.map_or(1, Retrying::attempts);
+        Poll::Ready(match result {
+            Err(Error::Rejected(rejection)) if attempts > 1 => {
+                Err(rejection.with_executed(Executed::Unknown).into())
+            }
+            result => result,
+        })
     }
 
     /// Ends a call whose time is over.

@@ -16,7 +16,7 @@ use std::time::Duration;
 /// | [`bulkhead`](Self::bulkhead) | 25 calls, no queue | a callee that hangs holds 25 of our calls and not all of them |
 /// | [`retry`](Self::retry) | 3 attempts, within a budget | a blip is invisible; an outage costs 20 % more load and not three times as much |
 /// | [`circuit_breaker`](Self::circuit_breaker) | 50 % of the last 100 calls | a callee that is down is not asked |
-/// | [`attempt_timeout`](Self::attempt_timeout) | 10 s; less where the total or half of the breaker's time window is less | three attempts fit into the total, so that a hanging one is retried |
+/// | [`attempt_timeout`](Self::attempt_timeout) | 10 s; less where the total or half of the breaker's time window is less | of the default total a hanging attempt leaves enough for two others |
 ///
 /// ```
 /// use backstop::{BulkheadConfig, PipelineConfig};
@@ -159,6 +159,9 @@ impl PipelineConfig {
 
     /// The longest that one attempt may take: above zero, at most the total. Default: 10 s, or the
     /// total, or half of the breaker's time window, whichever is least.
+    ///
+    /// Under a total of 10 s or less the default is the total itself: one attempt that hangs takes all
+    /// of the time, and is not tried again. Set it to a part of the total if it should be.
     ///
     /// A time window of the breaker must be at least twice as long, or calls that are cut off leave
     /// the window before they can be judged together.

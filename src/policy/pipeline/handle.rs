@@ -56,7 +56,8 @@ impl Pipeline {
     ///
     /// # Errors
     ///
-    /// Parts that do not fit together, as in [`new`](Self::new).
+    /// Parts that do not fit together, as in [`new`](Self::new); an attempt timeout or a retry on
+    /// another clock than the total timeout.
     pub fn of(name: impl Into<Name>, parts: PipelineParts) -> Result<Self, ConfigError> {
         Parts::gather(name.into(), parts, Clock::default()).map(Self::from_parts)
     }
@@ -110,7 +111,7 @@ impl<C> Pipeline<C> {
     /// # Errors
     ///
     /// [`Error::Inner`] with the error of the last attempt; [`Error::Rejected`] by the part that it
-    /// names.
+    /// names. Its `executed` is `No` only if no attempt of the call has run.
     ///
     /// # Cancel safety
     ///
@@ -131,7 +132,8 @@ impl<C> Pipeline<C> {
     /// no limit, and never for a call that was dropped; what it returns is the call's result.
     ///
     /// An error that the classifier does not count as a failure (a "404" that is an `Err`, say) is
-    /// an answer: it is returned as it is.
+    /// an answer: it is returned as it is. So is an `Ok`, whatever the classifier makes of it: where
+    /// a "503" is one, look at what the call returned.
     ///
     /// ```
     /// use backstop::{Error, Pipeline, PipelineConfig};
@@ -229,7 +231,11 @@ impl<C> Pipeline<C> {
     }
 
     /// Takes a new configuration, each part as its own `reconfigure` does. A part that is shared with
-    /// another pipeline changes there too. Timeouts come and go as they like.
+    /// another pipeline changes there too. Timeouts come and go as they like. Two that run at the same
+    /// time may leave parts of both.
+    ///
+    /// [`config`](Self::config) shows limits in force, not defaults: a total timeout that is made
+    /// shorter on it needs an attempt timeout that fits.
     ///
     /// # Errors
     ///

@@ -77,7 +77,14 @@
 //! * **The work of the first poll is not timed**, as with any [`Timeout`](crate::Timeout): a limit
 //!   counts from the first time that the call is pending.
 //! * **A pending call has one timer** while its attempt ends before the call does, and two else.
-//! * **A fallback runs under no limit**; it is given when everything else has ended.
+//! * **A fallback runs under no limit**; it is given when everything else has ended. It answers errors:
+//!   an `Ok` that the classifier calls a failure is counted and tried again, and is the result then.
+//! * **A call that is pending needs a tokio runtime with timers**, as long as one of its parts has a
+//!   limit or a wait: see [`Timeout`](crate::Timeout).
+//! * **What the compiler says of closures** is hard to read. Write them where they are called, as
+//!   `|_| async { .. }`: one in a variable needs the type of its argument,
+//!   `|_: Attempt<'_, _>| async { .. }`. An `async |_| { .. }` does not fit, and what is wanted of the
+//!   attempt has to be taken out of it before the `async` block, because that cannot borrow from it.
 //!
 //! # Events and metrics
 //!

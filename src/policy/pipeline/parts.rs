@@ -77,6 +77,29 @@ impl PipelineParts {
     }
 }
 
+impl PipelineParts {
+    /// The end of the total time is compared with those of attempts and waits.
+    fn check_clocks(&self) -> Result<(), ConfigError> {
+        let Some(total) = &self.total_timeout else {
+            return Ok(());
+        };
+        let total = &total.machine().clock;
+        let attempt = self.attempt_timeout.as_ref();
+        let retry = self.retry.as_ref();
+        let others = [
+            ("attempt_timeout", attempt.map(|part| &part.machine().clock)),
+            ("retry", retry.map(|part| &part.machine().clock)),
+        ];
+        for (part, clock) in others {
+            if let Some(clock) = clock.filter(|clock| !clock.is_one_with(total)) {
+                let allowed = format!("on the clock of the total_timeout ({total:?})");
+                return Err(ConfigError::new(part, format_args!("{clock:?}"), allowed));
+            }
+        }
+        Ok(())
+    }
+}
+
 /// What the clones of a pipeline share.
 pub(super) struct Parts<C> {
     pub(super) name: Name,
@@ -113,10 +136,16 @@ impl Parts<Standard> {
             let config = limit.map_or_else(TimeoutConfig::none, TimeoutConfig::new);
             Timeout::with_clock(name, config, clock.clone())
         };
+        // In a pipeline's configuration a limit is no table with a field of its own.
+        let limit = |part| {
+            move |refused: ConfigError| {
+                ConfigError::new(part, refused.value(), "above 0s; `off` is no limit")
+            }
+        };
         let parts = Self {
-            total_timeout: timeout("total", total_timeout).map_err(within("total_timeout"))?,
+            total_timeout: timeout("total", total_timeout).map_err(limit("total_timeout"))?,
             attempt_timeout: timeout("attempt", attempt_timeout)
-                .map_err(within("attempt_timeout"))?,
+                .map_err(limit("attempt_timeout"))?,
             bulkhead: bulkhead
                 .map(|config| Bulkhead::with_clock(name.clone(), config, clock.clone()))
                 .transpose()
@@ -141,6 +170,7 @@ impl Parts<Standard> {
         parts: PipelineParts,
         clock: Clock,
     ) -> Result<Self, ConfigError> {
+        parts.check_clocks()?;
         let timeout = |part, given: Option<Timeout>| {
             given.map_or_else(
                 || {

@@ -123,6 +123,11 @@ where
         this.attempt.as_pin_mut().map(|attempt| (number, attempt))
     }
 
+    /// How many attempts were begun; 1 also before the first one.
+    pub(crate) fn attempts(self: Pin<&mut Self>) -> u32 {
+        self.project().flight.attempt()
+    }
+
     /// Polls a call that somebody else ends at a time which `limit` tells: it is asked when an
     /// attempt has ended that calls for another one, and not before.
     #[inline(always)]
@@ -212,7 +217,8 @@ where
         if let Some((result, decision)) = ended.take() {
             // The attempt's future goes first, with what it holds.
             this.attempt.set(None);
-            if decision != Decision::Accept {
+            // A call of one attempt waits for no other, so the end of its time need not be known.
+            if decision != Decision::Accept && !this.flight.is_single() {
                 this.flight.keep_to(limit());
             }
             if let Some(result) = settle(&mut this, result, decision) {

@@ -45,7 +45,7 @@ pub(crate) struct Machine {
     pub(super) events: Events<RetryEvent>,
     /// Made when somebody exports it; filled when it is dropped.
     pub(super) last_words: OnceLock<LastWords>,
-    pub(super) clock: Clock,
+    pub(crate) clock: Clock,
     pub(super) name: Name,
     control: Mutex<Control>,
 }

@@ -62,6 +62,8 @@
 //!   tried again or not: what is sent is gone. A request without a copy costs neither.
 //! * **A value that is not accepted is dropped before the wait**: a response with its connection. It is
 //!   returned only if there is no further attempt.
+//! * **An inner policy's rejection speaks of the last attempt.** One whose `executed` is `No` does not
+//!   say that the attempts before it had no effect. (That of a [`Pipeline`](crate::Pipeline) does.)
 //! * **Full jitter may wait for next to nothing.** With few clients,
 //!   [`Jitter::Equal`](crate::kernel::backoff::Jitter::Equal) keeps half of the wait.
 //! * **A wait on the system's clock needs a tokio runtime with timers.** Where there is none, the call

@@ -30,7 +30,7 @@ pub(crate) struct Machine {
     /// Made when somebody exports it; filled when it is dropped.
     pub(super) last_words: OnceLock<LastWords>,
     told: LastTold,
-    pub(super) clock: Clock,
+    pub(crate) clock: Clock,
     pub(super) name: Name,
 }
 

@@ -71,7 +71,8 @@
 //! * **Timers are coarse.** Tokio's have a grain of a millisecond, and a limit of 20 grains of the
 //!   coarse clock and more (80 ms on most Linux machines) may end one such grain late. Never early.
 //! * **A runtime is needed** for a call that is pending, on every clock but a manual one; the error
-//!   is of its own kind, `NoRuntime`, after the first poll. It must live as long as the call does:
+//!   is of its own kind, `NoRuntime`, after the first poll. (One built without `enable_time` says so by
+//!   a panic that is caught: a panic hook hears of it, and `panic = "abort"` aborts.) It must live as long as the call does:
 //!   tokio's timers panic when they are polled after their runtime was shut down.
 //! * **What a clone costs.** Clones share the limit and the counters, and counting them is a shared
 //!   write. A tower service needs an owned handle per call; one made from a `&'static` timeout copies

@@ -24,7 +24,8 @@ impl Counter {
 #[non_exhaustive]
 pub struct Totals {
     /// Calls that were pending at their first poll and got a timer, and deadlines handed out to
-    /// blocking code.
+    /// blocking code; of a pipeline's total timeout also calls whose first attempt failed at once, and
+    /// might have been tried again.
     pub armed: u64,
     /// Those of them that were still pending when their time was over.
     pub timed_out: u64,
