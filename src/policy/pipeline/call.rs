@@ -54,7 +54,9 @@ pin_project! {
     }
 }
 
+/// A whole word, as in the calls of the parts.
 #[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(usize)]
 enum Stage {
     Start,
     Waiting,
@@ -90,7 +92,7 @@ where
 
     #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if self.stage != Stage::Running {
+        if self.stage != Stage::Running && !self.as_mut().enters_at_once() {
             match self.as_mut().enter(cx) {
                 Entered::Runs => {}
                 Entered::Rejected(rejection) => return end(rejection),
@@ -110,11 +112,18 @@ where
             let Some(attempts) = this.attempts.as_mut().as_pin_mut() else {
                 return Poll::Pending;
             };
-            match attempts.poll_within(cx, || this.limits.as_mut().end(parts)) {
-                Poll::Ready(result) => {
+            let mut limits = this.limits.as_mut();
+            match attempts.poll_within(cx, || limits.as_mut().end(parts)) {
+                // A value is never put beside an error: that would move it through memory.
+                Poll::Ready(Ok(value)) => {
                     *this.stage = Stage::Over;
                     *this.slot = None;
-                    return Poll::Ready(result);
+                    return Poll::Ready(Ok(value));
+                }
+                Poll::Ready(Err(error)) => {
+                    *this.stage = Stage::Over;
+                    *this.slot = None;
+                    return Poll::Ready(Err(error));
                 }
                 Poll::Pending => {
                     let attempts = this.attempts.as_mut().as_pin_mut();
@@ -145,40 +154,61 @@ enum Entered {
 }
 
 impl<'a, O, F, C, E> Call<'a, O, F, C, E> {
-    /// Past the total timeout and into the bulkhead.
+    /// Past the total timeout and into the bulkhead, if nothing is in the way. If something is,
+    /// [`enter`](Self::enter) says what.
     #[inline]
-    fn enter(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Entered {
-        if self.stage != Stage::Start {
-            return self.wait(cx);
-        }
+    fn enters_at_once(self: Pin<&mut Self>) -> bool {
         let parts: &'a Parts<C> = self.parts;
-        let total = parts.total_timeout.machine();
+        if self.stage != Stage::Start || parts.total_timeout.machine().admit().is_err() {
+            return false;
+        }
         let this = self.project();
-        *this.stage = Stage::Over;
-        if let Err(refused) = total.admit() {
-            return Entered::Rejected(total.reject(refused));
+        if let Some(bulkhead) = &parts.bulkhead {
+            *this.slot = bulkhead.take_if_free();
+            if this.slot.is_none() {
+                return false;
+            }
         }
-        let Some(bulkhead) = &parts.bulkhead else {
-            *this.stage = Stage::Running;
-            return Entered::Runs;
-        };
-        *this.slot = bulkhead.take_if_free();
-        if this.slot.is_some() {
-            *this.stage = Stage::Running;
-            return Entered::Runs;
-        }
-        *this.stage = Stage::Waiting;
-        let mut waiting = this.waiting;
-        waiting.set(Some(bulkhead.acquire(*this.ask)));
-        // Not through `self` again: that would be a second way to the same code.
-        poll_slot(this.stage, this.slot, waiting, cx)
+        *this.stage = Stage::Running;
+        true
     }
 
     #[cold]
     #[inline(never)]
-    fn wait(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Entered {
-        let this = self.project();
-        poll_slot(this.stage, this.slot, this.waiting, cx)
+    fn enter(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Entered {
+        let parts: &'a Parts<C> = self.parts;
+        let mut this = self.project();
+        if *this.stage == Stage::Start {
+            let total = parts.total_timeout.machine();
+            if let Err(refused) = total.admit() {
+                *this.stage = Stage::Over;
+                return Entered::Rejected(total.reject(refused));
+            }
+            let Some(bulkhead) = &parts.bulkhead else {
+                *this.stage = Stage::Running;
+                return Entered::Runs;
+            };
+            *this.stage = Stage::Waiting;
+            this.waiting.set(Some(bulkhead.acquire(*this.ask)));
+        }
+        let Some(acquire) = this.waiting.as_mut().as_pin_mut() else {
+            return Entered::IsOver;
+        };
+        let Poll::Ready(taken) = acquire.poll(cx) else {
+            return Entered::Waits;
+        };
+        this.waiting.set(None);
+        match taken {
+            Ok(permit) => {
+                *this.slot = Some(permit);
+                *this.stage = Stage::Running;
+                Entered::Runs
+            }
+            Err(rejection) => {
+                *this.stage = Stage::Over;
+                Entered::Rejected(rejection)
+            }
+        }
     }
 
     /// Ends a call whose time is over.
@@ -192,33 +222,6 @@ impl<'a, O, F, C, E> Call<'a, O, F, C, E> {
         this.attempts.set(None);
         *this.slot = None;
         end(rejection)
-    }
-}
-
-#[inline(never)]
-fn poll_slot<'a>(
-    stage: &mut Stage,
-    slot: &mut Option<Permit<'a>>,
-    mut waiting: Pin<&mut Option<Acquire<'a>>>,
-    cx: &mut Context<'_>,
-) -> Entered {
-    let Some(acquire) = waiting.as_mut().as_pin_mut() else {
-        return Entered::IsOver;
-    };
-    let Poll::Ready(taken) = acquire.poll(cx) else {
-        return Entered::Waits;
-    };
-    waiting.set(None);
-    match taken {
-        Ok(permit) => {
-            *slot = Some(permit);
-            *stage = Stage::Running;
-            Entered::Runs
-        }
-        Err(rejection) => {
-            *stage = Stage::Over;
-            Entered::Rejected(rejection)
-        }
     }
 }
 
