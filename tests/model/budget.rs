@@ -297,8 +297,14 @@ fn run(seed: u64, steps: usize) {
         number: 0,
         log: Vec::new(),
     };
+    // To ask for the balance is to look at all deposits. A budget that is asked seldom has to come to
+    // the same by what it knew before.
+    let asked_in = [1, 20][rng.usize(..2)];
     for _ in 0..steps {
         pair.step(&mut rng);
+        if rng.u8(..asked_in) > 0 {
+            continue;
+        }
         let (real, naive) = (real.balance(), pair.naive.balance());
         assert_eq!(real, Some(naive), "seed {seed}: {}", pair.story());
     }

@@ -2,6 +2,7 @@
 
 use super::config::Share;
 use crate::kernel::clock::Clock;
+use crate::kernel::instant::Instant;
 use crate::kernel::stripe::default_stripes;
 use crate::kernel::sync::{AtomicU64, Mutex, Ordering};
 use crate::kernel::window::Class;
@@ -22,13 +23,15 @@ pub(super) struct Bucket {
     taken: Mutex<Taken>,
 }
 
-/// The withdrawals of the last slots.
+/// The withdrawals of the last slots, and the deposits that are known to stand against them.
 #[derive(Debug, Default)]
 struct Taken {
     /// The newest slot that anything was taken or looked at in; see `TimeWindow::tag_at`.
     newest: u64,
     slots: [u64; SLOTS as usize],
-    sum: u64,
+    /// At least so many deposits count as long as `newest` is the newest slot: until the next one
+    /// begins they only grow.
+    deposits: u64,
 }
 
 impl Bucket {
@@ -50,15 +53,22 @@ impl Bucket {
     pub(super) fn deposit(&self, clock: &Clock, class: Class) {
         let now = self.window.now(clock);
         let generation = self.generation.load(Ordering::Relaxed);
-        // Nobody has to look: a deposit takes nothing away.
-        let _ = self.window.record(generation, now, class, 0);
+        self.window.add(generation, now, class);
     }
 
     /// Takes one if one is there; the slot it was taken in.
     pub(super) fn try_take(&self, clock: &Clock) -> Option<u64> {
-        self.at_now(clock, |taken, allowed| {
-            (taken.sum < allowed).then(|| taken.take())
-        })
+        let now = self.window.now(clock);
+        let mut taken = self.taken.lock();
+        let generation = self.advance(&mut taken, now);
+        // Most are granted by what was known before; only a refusal needs all stripes.
+        let sum = taken.sum();
+        if sum >= self.allowed(taken.deposits)
+            && sum >= self.allowed(self.look(&mut taken, generation, now))
+        {
+            return None;
+        }
+        Some(taken.take())
     }
 
     /// Puts back what was taken in `slot`, unless it is forgotten by now.
@@ -67,18 +77,28 @@ impl Bucket {
     }
 
     pub(super) fn balance(&self, clock: &Clock) -> u64 {
-        self.at_now(clock, |taken, allowed| allowed.saturating_sub(taken.sum))
-    }
-
-    /// What all slots up to now have taken, and may take at most.
-    fn at_now<R>(&self, clock: &Clock, act: impl FnOnce(&mut Taken, u64) -> R) -> R {
         let now = self.window.now(clock);
         let mut taken = self.taken.lock();
+        let generation = self.advance(&mut taken, now);
+        let deposits = self.look(&mut taken, generation, now);
+        self.allowed(deposits).saturating_sub(taken.sum())
+    }
+
+    fn allowed(&self, deposits: u64) -> u64 {
+        self.reserve.saturating_add(self.share.of(deposits))
+    }
+
+    /// Moves on to the slot of `now`; the generation.
+    fn advance(&self, taken: &mut Taken, now: Instant) -> u64 {
         let generation = self.generation.load(Ordering::Relaxed);
         taken.advance(self.window.tag_at(generation, now));
-        let deposits = self.window.sum(generation, now).recorded;
-        let allowed = self.reserve.saturating_add(self.share.of(deposits));
-        act(&mut taken, allowed)
+        generation
+    }
+
+    /// The deposits that count now, known from here on.
+    fn look(&self, taken: &mut Taken, generation: u64, now: Instant) -> u64 {
+        taken.deposits = self.window.sum(generation, now).recorded;
+        taken.deposits
     }
 
     /// Forgets all deposits and withdrawals.
@@ -87,8 +107,10 @@ impl Bucket {
         // not given back after: the new generation's slots are too far ahead of its own.
         let mut taken = self.taken.lock();
         self.generation.fetch_add(1, Ordering::Relaxed);
-        taken.slots = [0; SLOTS as usize];
-        taken.sum = 0;
+        *taken = Taken {
+            newest: taken.newest,
+            ..Taken::default()
+        };
     }
 
     /// The good calls that were ever deposited.
@@ -98,6 +120,10 @@ impl Bucket {
 }
 
 impl Taken {
+    fn sum(&self) -> u64 {
+        self.slots.iter().sum()
+    }
+
     fn slot(&mut self, number: u64) -> &mut u64 {
         #[expect(clippy::cast_possible_truncation, reason = "0 to 9")]
         let slot = (number % u64::from(SLOTS)) as usize;
@@ -106,22 +132,23 @@ impl Taken {
 
     /// Forgets what is older than the slots that end with `newest`.
     fn advance(&mut self, newest: u64) {
-        let slots = u64::from(SLOTS);
-        if newest.saturating_sub(self.newest) >= slots {
+        if newest <= self.newest {
+            return;
+        }
+        if newest - self.newest >= u64::from(SLOTS) {
             self.slots = [0; SLOTS as usize];
-            self.sum = 0;
         } else {
             for number in self.newest + 1..=newest {
-                self.sum -= std::mem::take(self.slot(number));
+                *self.slot(number) = 0;
             }
         }
-        self.newest = self.newest.max(newest);
+        self.newest = newest;
+        self.deposits = 0;
     }
 
     fn take(&mut self) -> u64 {
         let newest = self.newest;
         *self.slot(newest) += 1;
-        self.sum += 1;
         newest
     }
 
@@ -130,7 +157,6 @@ impl Taken {
             let slot = self.slot(number);
             // Never zero: what is given back was taken, and is not forgotten.
             *slot = slot.saturating_sub(1);
-            self.sum = self.sum.saturating_sub(1);
         }
     }
 }

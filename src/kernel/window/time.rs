@@ -78,6 +78,13 @@ pub(crate) enum Recorded {
     Look,
 }
 
+/// Where a call was counted, and how many were there before it.
+struct Counted {
+    stripe: usize,
+    tag: u64,
+    already: u64,
+}
+
 #[derive(Debug)]
 pub(crate) struct TimeWindow {
     shape: TimeShape,
@@ -156,6 +163,30 @@ impl TimeWindow {
         class: Class,
         minimum: u64,
     ) -> Recorded {
+        let Counted {
+            stripe,
+            tag,
+            already,
+        } = self.count(generation, now, class);
+        if class == Class::Ok {
+            self.look_after_good(stripe, tag, already, minimum)
+        } else {
+            if self.bad.load(Ordering::Relaxed) < tag {
+                self.bad.fetch_max(tag, Ordering::Relaxed);
+            }
+            fence(Ordering::SeqCst);
+            Recorded::Look
+        }
+    }
+
+    /// Counts one call for those who only sum: there is no fence, because nobody looks after it.
+    #[inline]
+    pub(crate) fn add(&self, generation: u64, now: Instant, class: Class) {
+        self.count(generation, now, class);
+    }
+
+    #[inline]
+    fn count(&self, generation: u64, now: Instant, class: Class) -> Counted {
         if self.unaligned.load(Ordering::Acquire) {
             self.align(now);
         }
@@ -174,14 +205,10 @@ impl TimeWindow {
                 Err(now_there) => seen = now_there,
             }
         };
-        if class == Class::Ok {
-            self.look_after_good(stripe, tag, already, minimum)
-        } else {
-            if self.bad.load(Ordering::Relaxed) < tag {
-                self.bad.fetch_max(tag, Ordering::Relaxed);
-            }
-            fence(Ordering::SeqCst);
-            Recorded::Look
+        Counted {
+            stripe,
+            tag,
+            already,
         }
     }
 
@@ -207,17 +234,7 @@ impl TimeWindow {
         loop {
             let epoch = self.epoch_at(now);
             let tag = self.tag(epoch, generation);
-            let mut counts = Counts::default();
-            for stripe in 0..self.stripes {
-                for class in CLASSES {
-                    for slot in 0..self.slots as u64 {
-                        let word = self.cell(stripe, class, slot).load(Ordering::Acquire);
-                        if ahead(tag, tag_of(word)) < u64::from(self.shape.buckets) {
-                            counts.add(class, count_of(word));
-                        }
-                    }
-                }
-            }
+            let counts = self.counts(tag);
             // Had the epoch moved on meanwhile, cells of the new one (or of an older generation
             // that ran into it) might have been taken for this one's.
             if self.epoch.load(Ordering::Relaxed) == epoch {
@@ -225,6 +242,33 @@ impl TimeWindow {
                 return counts;
             }
         }
+    }
+
+    /// The calls of all cells that are in the window of `tag`.
+    fn counts(&self, tag: u64) -> Counts {
+        // How far a cell is behind, and whether that is in the window, by one subtraction: above
+        // the count, which takes nothing away from the tags, it is `ahead`.
+        let (newest, span) = (pack(tag, COUNT_MAX), pack(self.shape.buckets.into(), 0));
+        let run = self.slots.min(LINE);
+        // No sum of these passes 2^64: a cell counts to 2^28.
+        let mut calls = [0; CLASSES.len()];
+        for stripe in self.lines.chunks_exact(self.lines_per_stripe) {
+            let mut runs = stripe.iter().flat_map(|line| line.chunks_exact(run));
+            for calls in &mut calls {
+                for run in runs.by_ref().take(self.slots / run) {
+                    for word in run {
+                        let word = word.load(Ordering::Acquire);
+                        let is_in = newest.wrapping_sub(word) < span;
+                        *calls += if is_in { count_of(word) } else { 0 };
+                    }
+                }
+            }
+        }
+        let mut counts = Counts::default();
+        for (class, calls) in CLASSES.into_iter().zip(calls) {
+            counts.add(class, calls);
+        }
+        counts
     }
 
     /// The number of the bucket of `now` in `generation`. It never goes back; what is fewer than

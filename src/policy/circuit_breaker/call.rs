@@ -19,7 +19,7 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::ops::Deref;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 pin_project! {
     /// Drives an admitted call and records how it ended.
@@ -71,6 +71,34 @@ impl<H: Deref<Target = Machine>, F, C> Observed<H, F, C> {
             future,
         }
     }
+
+    /// The call.
+    pub(crate) fn future(self: Pin<&mut Self>) -> Pin<&mut F> {
+        self.project().future
+    }
+}
+
+impl<'a, F, C> Observed<&'a Machine, F, C> {
+    /// Asks for admission, and makes the call's future if it is given. A panic while it is made is a
+    /// failure of the call.
+    ///
+    /// `place` puts away what it comes to: a call that was returned beside a rejection would be
+    /// moved through memory.
+    #[inline(always)]
+    pub(super) fn start<R>(
+        machine: &'a Machine,
+        classifier: C,
+        make: impl FnOnce() -> F,
+        place: impl FnOnce(Result<Self, Rejection>) -> R,
+    ) -> R {
+        match machine.admit() {
+            Ok(ticket) => {
+                let future = Making::new(machine, ticket).make(make);
+                place(Ok(Self::new(machine, ticket, classifier, future)))
+            }
+            Err(refused) => machine.reject(refused, |rejection| place(Err(rejection))),
+        }
+    }
 }
 
 impl<H, F, C, T, E> Future for Observed<H, F, C>
@@ -85,13 +113,25 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         *this.phase = Phase::Polling;
-        let polled = this.future.poll(cx);
-        if polled.is_pending() {
-            *this.phase = Phase::Idle;
-        }
-        let result = ready!(polled);
-        // Still marked as polling: a classifier that panics makes the call a failure.
-        let verdict = this.classifier.classify(result.as_ref());
+        // A value is never put beside an error: that would move it through memory. Still marked as
+        // polling: a classifier that panics makes the call a failure.
+        let (result, verdict) = match this.future.poll(cx) {
+            Poll::Ready(Ok(value)) => {
+                let verdict = this.classifier.classify(Ok(&value));
+                if let Some(ticket) = this.ticket.take() {
+                    settle(this.handle, ticket, verdict);
+                }
+                return Poll::Ready(Ok(value));
+            }
+            Poll::Ready(Err(error)) => {
+                let verdict = this.classifier.classify(Err(&error));
+                (Err(error), verdict)
+            }
+            Poll::Pending => {
+                *this.phase = Phase::Idle;
+                return Poll::Pending;
+            }
+        };
         if let Some(ticket) = this.ticket.take() {
             settle(this.handle, ticket, verdict);
         }
@@ -102,7 +142,7 @@ where
 pin_project! {
     /// A call that has asked for admission: it runs, or it was rejected.
     #[project = StartedProjection]
-    pub(crate) enum Started<H, F, C>
+    pub(super) enum Started<H, F, C>
     where
         H: Deref<Target = Machine>,
     {
@@ -112,14 +152,6 @@ pin_project! {
 }
 
 impl<H: Deref<Target = Machine>, F, C> Started<H, F, C> {
-    /// The call, unless it was rejected.
-    pub(crate) fn future(self: Pin<&mut Self>) -> Option<Pin<&mut F>> {
-        match self.project() {
-            StartedProjection::Called { call } => Some(call.project().future),
-            StartedProjection::Rejected { .. } => None,
-        }
-    }
-
     #[inline]
     pub(super) fn called(handle: H, ticket: Ticket, classifier: C, future: F) -> Self {
         let call = Observed::new(handle, ticket, classifier, future);
@@ -129,21 +161,6 @@ impl<H: Deref<Target = Machine>, F, C> Started<H, F, C> {
     pub(super) fn rejected(rejection: Rejection) -> Self {
         let rejection = Some(rejection);
         Self::Rejected { rejection }
-    }
-}
-
-impl<'a, F, C> Started<&'a Machine, F, C> {
-    /// Asks for admission, and makes the call's future if it is given. A panic while it is made is a
-    /// failure of the call.
-    #[inline]
-    pub(super) fn new(machine: &'a Machine, classifier: C, make: impl FnOnce() -> F) -> Self {
-        match machine.admit() {
-            Ok(ticket) => {
-                let future = Making::new(machine, ticket).make(make);
-                Self::called(machine, ticket, classifier, future)
-            }
-            Err(refused) => machine.reject(refused, Self::rejected),
-        }
     }
 }
 

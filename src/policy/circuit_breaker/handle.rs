@@ -1,6 +1,6 @@
 //! The handle that users hold.
 
-use super::call::{Call, Started};
+use super::call::{Call, Observed};
 use super::config::{CircuitBreakerConfig, Rules};
 use super::control::Mode;
 use super::event::{CircuitBreakerEvent, EventKind, Reason, State, Trip};
@@ -400,14 +400,16 @@ impl CircuitBreaker {
     }
 
     /// Makes a call on behalf of a policy that composes with this one: it is admitted or rejected
-    /// here, and not when it is first polled.
-    #[inline]
-    pub(crate) fn start<F, C>(
-        &self,
+    /// here, and not when it is first polled. `place` puts away what it comes to.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "what is placed is built in its place")]
+    pub(crate) fn start<'a, F, C, R>(
+        &'a self,
         classifier: C,
         make: impl FnOnce() -> F,
-    ) -> Started<&Machine, F, C> {
-        Started::new(&self.0, classifier, make)
+        place: impl FnOnce(Result<Observed<&'a Machine, F, C>, Rejection>) -> R,
+    ) -> R {
+        Observed::start(&self.0, classifier, make, place)
     }
 
     /// What the other files of the room work with.

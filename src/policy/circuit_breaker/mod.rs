@@ -110,7 +110,7 @@ mod trace;
 mod windows;
 mod word;
 
-pub(crate) use call::Started;
+pub(crate) use call::Observed;
 pub use config::{CircuitBreakerConfig, DroppedCalls, ProbeDecision, Window};
 pub use control::Mode;
 pub use event::{CircuitBreakerEvent, EventKind, Reason, State, Trip};

@@ -9,7 +9,7 @@ use super::classifier::Judged;
 use super::parts::Parts;
 use crate::kernel::outcome::Classifier;
 use crate::kernel::rejection::{Error, Rejection};
-use crate::policy::circuit_breaker::{Machine, Started};
+use crate::policy::circuit_breaker::{Machine, Observed};
 use crate::policy::retry::{Attempt, StartAttempt};
 use pin_project_lite::pin_project;
 use std::future::Future;
@@ -26,9 +26,9 @@ pin_project! {
     /// An attempt under way. The time that it has is kept by the call, where it does not move.
     #[project = AttemptProjection]
     pub(super) enum AttemptFuture<'a, F, C> {
-        Watched { #[pin] call: Started<&'a Machine, Cut<F>, Judged<'a, C>> },
+        Watched { #[pin] call: Observed<&'a Machine, Cut<F>, Judged<'a, C>> },
         Unwatched { #[pin] call: Cut<F> },
-        // By the attempt's timeout, which is isolated.
+        // By the breaker, or by the attempt's timeout, which is isolated.
         Rejected { rejection: Option<Rejection> },
     }
 }
@@ -58,7 +58,7 @@ impl<F, C> AttemptFuture<'_, F, C> {
     /// Ends the attempt at its next poll.
     pub(super) fn cut_off(self: Pin<&mut Self>, rejection: Rejection) {
         let cut = match self.project() {
-            AttemptProjection::Watched { call } => call.future(),
+            AttemptProjection::Watched { call } => Some(call.future()),
             AttemptProjection::Unwatched { call } => Some(call),
             AttemptProjection::Rejected { .. } => None,
         };
@@ -103,23 +103,30 @@ where
     type Future = AttemptFuture<'a, F, C>;
 
     #[inline]
-    fn start(&mut self, attempt: Attempt<'_, Error<E>>) -> Self::Future {
+    fn start(&mut self, attempt: Attempt<'_, Error<E>>, mut place: Pin<&mut Option<Self::Future>>) {
         let Self { parts, operation } = self;
         let parts: &'a Parts<C> = parts;
         let timeout = parts.attempt_timeout.machine();
         if let Err(refused) = timeout.admit() {
-            let rejection = Some(timeout.reject(refused));
-            return AttemptFuture::Rejected { rejection };
+            return reject(place, timeout.reject(refused));
         }
-        match &parts.circuit_breaker {
-            Some(breaker) => AttemptFuture::Watched {
-                call: breaker.start(Judged(&parts.classifier), || Cut::new(operation(attempt))),
-            },
-            None => AttemptFuture::Unwatched {
-                call: Cut::new(operation(attempt)),
-            },
-        }
+        let Some(breaker) = &parts.circuit_breaker else {
+            let call = Cut::new(operation(attempt));
+            return place.set(Some(AttemptFuture::Unwatched { call }));
+        };
+        let make = || Cut::new(operation(attempt));
+        breaker.start(Judged(&parts.classifier), make, |started| match started {
+            Ok(call) => place.set(Some(AttemptFuture::Watched { call })),
+            Err(rejection) => reject(place, rejection),
+        });
     }
+}
+
+#[cold]
+#[inline(never)]
+fn reject<F, C>(mut place: Pin<&mut Option<AttemptFuture<'_, F, C>>>, rejection: Rejection) {
+    let rejection = Some(rejection);
+    place.set(Some(AttemptFuture::Rejected { rejection }));
 }
 
 impl<F, C, T, E> Future for AttemptFuture<'_, F, C>

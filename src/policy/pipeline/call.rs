@@ -54,7 +54,9 @@ pin_project! {
     }
 }
 
+/// A whole word, as in the calls of the parts.
 #[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(usize)]
 enum Stage {
     Start,
     Waiting,
@@ -90,7 +92,7 @@ where
 
     #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if self.stage != Stage::Running {
+        if self.stage != Stage::Running && !self.as_mut().enters_at_once() {
             match self.as_mut().enter(cx) {
                 Entered::Runs => {}
                 Entered::Rejected(rejection) => return end(rejection),
@@ -110,14 +112,18 @@ where
             let Some(attempts) = this.attempts.as_mut().as_pin_mut() else {
                 return Poll::Pending;
             };
-            match attempts.poll_within(cx, || this.limits.as_mut().end(parts)) {
-                Poll::Ready(result) => {
+            let mut limits = this.limits.as_mut();
+            match attempts.poll_within(cx, || limits.as_mut().end(parts)) {
+                // A value is never put beside an error: that would move it through memory.
+                Poll::Ready(Ok(value)) => {
                     *this.stage = Stage::Over;
                     *this.slot = None;
-                    if let Err(Error::Rejected(_)) = result {
-                        return self.behind_attempts(result);
-                    }
-                    return Poll::Ready(result);
+                    return Poll::Ready(Ok(value));
+                }
+                Poll::Ready(Err(error)) => {
+                    *this.stage = Stage::Over;
+                    *this.slot = None;
+                    return self.fail(error);
                 }
                 Poll::Pending => {
                     let attempts = this.attempts.as_mut().as_pin_mut();
@@ -148,58 +154,76 @@ enum Entered {
 }
 
 impl<'a, O, F, C, E> Call<'a, O, F, C, E> {
-    /// Past the total timeout and into the bulkhead.
+    /// Past the total timeout and into the bulkhead, if nothing is in the way. If something is,
+    /// [`enter`](Self::enter) says what.
     #[inline]
-    fn enter(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Entered {
-        if self.stage != Stage::Start {
-            return self.wait(cx);
-        }
+    fn enters_at_once(self: Pin<&mut Self>) -> bool {
         let parts: &'a Parts<C> = self.parts;
-        let total = parts.total_timeout.machine();
-        let this = self.project();
-        *this.stage = Stage::Over;
-        if let Err(refused) = total.admit() {
-            return Entered::Rejected(total.reject(refused));
+        if self.stage != Stage::Start || parts.total_timeout.machine().is_isolated() {
+            return false;
         }
-        let Some(bulkhead) = &parts.bulkhead else {
-            *this.stage = Stage::Running;
-            return Entered::Runs;
+        let this = self.project();
+        if let Some(bulkhead) = &parts.bulkhead {
+            *this.slot = bulkhead.take_if_free();
+            if this.slot.is_none() {
+                return false;
+            }
+        }
+        *this.stage = Stage::Running;
+        true
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn enter(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Entered {
+        let parts: &'a Parts<C> = self.parts;
+        let mut this = self.project();
+        if *this.stage == Stage::Start {
+            let total = parts.total_timeout.machine();
+            if let Err(refused) = total.admit() {
+                *this.stage = Stage::Over;
+                return Entered::Rejected(total.reject(refused));
+            }
+            let Some(bulkhead) = &parts.bulkhead else {
+                *this.stage = Stage::Running;
+                return Entered::Runs;
+            };
+            *this.stage = Stage::Waiting;
+            this.waiting.set(Some(bulkhead.acquire(*this.ask)));
+        }
+        let Some(acquire) = this.waiting.as_mut().as_pin_mut() else {
+            return Entered::IsOver;
         };
-        *this.slot = bulkhead.take_if_free();
-        if this.slot.is_some() {
-            *this.stage = Stage::Running;
-            return Entered::Runs;
+        let Poll::Ready(taken) = acquire.poll(cx) else {
+            return Entered::Waits;
+        };
+        this.waiting.set(None);
+        match taken {
+            Ok(permit) => {
+                *this.slot = Some(permit);
+                *this.stage = Stage::Running;
+                Entered::Runs
+            }
+            Err(rejection) => {
+                *this.stage = Stage::Over;
+                Entered::Rejected(rejection)
+            }
         }
-        *this.stage = Stage::Waiting;
-        let mut waiting = this.waiting;
-        waiting.set(Some(bulkhead.acquire(*this.ask)));
-        // Not through `self` again: that would be a second way to the same code.
-        poll_slot(this.stage, this.slot, waiting, cx)
     }
 
+    /// Ends a call with an error. A rejection that refused a further attempt only speaks of that one;
+    /// those before it ran.
     #[cold]
     #[inline(never)]
-    fn wait(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Entered {
-        let this = self.project();
-        poll_slot(this.stage, this.slot, this.waiting, cx)
-    }
-
-    /// Of a call that ended with a rejection. One that refused a further attempt only speaks of that
-    /// one; those before it ran.
-    #[cold]
-    #[inline(never)]
-    fn behind_attempts<T>(
-        self: Pin<&mut Self>,
-        result: Result<T, Error<E>>,
-    ) -> Poll<Result<T, Error<E>>> {
+    fn fail<T>(self: Pin<&mut Self>, error: Error<E>) -> Poll<Result<T, Error<E>>> {
         let attempts = self.project().attempts.as_pin_mut();
         let attempts = attempts.map_or(1, Retrying::attempts);
-        Poll::Ready(match result {
-            Err(Error::Rejected(rejection)) if attempts > 1 => {
-                Err(rejection.with_executed(Executed::Unknown).into())
+        Poll::Ready(Err(match error {
+            Error::Rejected(rejection) if attempts > 1 => {
+                rejection.with_executed(Executed::Unknown).into()
             }
-            result => result,
-        })
+            error => error,
+        }))
     }
 
     /// Ends a call whose time is over.
@@ -213,33 +237,6 @@ impl<'a, O, F, C, E> Call<'a, O, F, C, E> {
         this.attempts.set(None);
         *this.slot = None;
         end(rejection)
-    }
-}
-
-#[inline(never)]
-fn poll_slot<'a>(
-    stage: &mut Stage,
-    slot: &mut Option<Permit<'a>>,
-    mut waiting: Pin<&mut Option<Acquire<'a>>>,
-    cx: &mut Context<'_>,
-) -> Entered {
-    let Some(acquire) = waiting.as_mut().as_pin_mut() else {
-        return Entered::IsOver;
-    };
-    let Poll::Ready(taken) = acquire.poll(cx) else {
-        return Entered::Waits;
-    };
-    waiting.set(None);
-    match taken {
-        Ok(permit) => {
-            *slot = Some(permit);
-            *stage = Stage::Running;
-            Entered::Runs
-        }
-        Err(rejection) => {
-            *stage = Stage::Over;
-            Entered::Rejected(rejection)
-        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! One attempt of a call: what it knows, and how it is started.
 
 use std::future::Future;
+use std::pin::Pin;
 
 /// What an operation can know when it makes an attempt.
 #[derive(Debug)]
@@ -39,9 +40,10 @@ pub(crate) trait StartAttempt<T, E> {
         true
     }
 
-    /// Starts an attempt. A second one comes after [`can_repeat`](Self::can_repeat) was true, and
-    /// after the future of the first was dropped.
-    fn start(&mut self, attempt: Attempt<'_, E>) -> Self::Future;
+    /// Starts an attempt, in its place: one that is returned is moved there, through memory. A
+    /// second one comes after [`can_repeat`](Self::can_repeat) was true, and after the future of
+    /// the first was dropped.
+    fn start(&mut self, attempt: Attempt<'_, E>, place: Pin<&mut Option<Self::Future>>);
 }
 
 /// An operation that makes a future for each attempt.
@@ -55,7 +57,7 @@ where
     type Future = F;
 
     #[inline]
-    fn start(&mut self, attempt: Attempt<'_, E>) -> F {
-        (self.0)(attempt)
+    fn start(&mut self, attempt: Attempt<'_, E>, mut place: Pin<&mut Option<F>>) {
+        place.set(Some((self.0)(attempt)));
     }
 }

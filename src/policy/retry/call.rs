@@ -136,7 +136,7 @@ where
         reason = "see the circuit breaker's calls: a poll that is called stalls"
     )]
     pub(crate) fn poll_within<T>(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         mut limit: impl FnMut() -> Option<Instant>,
     ) -> Poll<Result<T, W::Error>>
@@ -146,31 +146,39 @@ where
         F: Future<Output = Result<T, E>>,
         W: Outlet<E>,
     {
-        let mut this = self.project();
+        let mut this = self.as_mut().project();
         if this.flight.is_waiting() {
             if !this.flight.begin() {
                 return Poll::Ready(Err(this.flight.machine().reject().into()));
             }
             this.flight.enter_user_code();
-            let first = this.starter.start(Attempt::new(1, None));
-            this.attempt.set(Some(first));
+            this.starter
+                .start(Attempt::new(1, None), this.attempt.as_mut());
         }
         if let Some(attempt) = this.attempt.as_mut().as_pin_mut() {
             this.flight.enter_user_code();
-            let polled = attempt.poll(cx);
-            let Poll::Ready(result) = polled else {
-                this.flight.leave_user_code();
-                return Poll::Pending;
+            // A value is never put beside an error: that would move it through memory.
+            let ended = match attempt.poll(cx) {
+                Poll::Ready(Ok(value)) => {
+                    let decision = this.when.decide(Ok(&value));
+                    if this.flight.is_first() && decision == Decision::Accept {
+                        this.flight.succeed_at_once();
+                        return Poll::Ready(Ok(value));
+                    }
+                    (Ok(value), decision)
+                }
+                Poll::Ready(Err(error)) => {
+                    let decision = this.when.decide(Err(&error));
+                    (Err(error), decision)
+                }
+                Poll::Pending => {
+                    this.flight.leave_user_code();
+                    return Poll::Pending;
+                }
             };
-            let decision = this.when.decide(result.as_ref());
-            if this.flight.is_first() && decision == Decision::Accept && result.is_ok() {
-                this.flight.succeed_at_once();
-                return Poll::Ready(result.map_err(W::inner));
-            }
-            return go_on(this, Some((result, decision)), cx, &mut limit)
-                .map(|it| it.map_err(W::inner));
+            return go_on(self, Some(ended), cx, &mut limit).map(|it| it.map_err(W::inner));
         }
-        go_on(this, None, cx, &mut limit).map(|it| it.map_err(W::inner))
+        go_on(self, None, cx, &mut limit).map(|it| it.map_err(W::inner))
     }
 }
 
@@ -198,7 +206,7 @@ where
 #[cold]
 #[inline(never)]
 fn go_on<H, S, P, F, T, E, W>(
-    mut this: RetryingProjection<'_, H, S, P, F, E, W>,
+    call: Pin<&mut Retrying<H, S, P, F, E, W>>,
     mut ended: Option<(Result<T, E>, Decision)>,
     cx: &mut Context<'_>,
     limit: &mut dyn FnMut() -> Option<Instant>,
@@ -209,6 +217,7 @@ where
     P: RetryWhen<T, E>,
     F: Future<Output = Result<T, E>>,
 {
+    let mut this = call.project();
     if this.flight.is_over() {
         // Polled again after it ended: there is nothing more to say.
         return Poll::Pending;
@@ -303,8 +312,7 @@ where
     this.flight.enter_user_code();
     this.flight.begin_retry(retries.memory);
     let attempt = Attempt::new(this.flight.attempt(), retries.error.as_ref());
-    let attempt = this.starter.start(attempt);
-    this.attempt.set(Some(attempt));
+    this.starter.start(attempt, this.attempt.as_mut());
     *retries.error = None;
     Poll::Ready(())
 }

@@ -21,11 +21,13 @@ pub(crate) struct Flight<H: Deref<Target = Machine>> {
     attempt: u32,
     terms: Terms,
     stage: Stage,
-    /// User code of this call runs.
-    is_polled: bool,
+    phase: Phase,
 }
 
+/// A word of its own, like what stands beside it: a byte that was just written stalls whoever reads
+/// it together with its neighbours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
 enum Stage {
     /// Not let in yet.
     Waiting,
@@ -34,6 +36,14 @@ enum Stage {
     /// After it.
     Later,
     Over,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+enum Phase {
+    Idle,
+    /// User code of this call runs.
+    Polled,
 }
 
 /// What a call that is tried again carries.
@@ -64,7 +74,7 @@ impl<H: Deref<Target = Machine>> Flight<H> {
             attempt: 1,
             terms: Terms::NONE,
             stage: Stage::Waiting,
-            is_polled: false,
+            phase: Phase::Idle,
         }
     }
 
@@ -122,13 +132,13 @@ impl<H: Deref<Target = Machine>> Flight<H> {
     /// User code of this call runs from here on; a drop is a panic of it.
     #[inline]
     pub(crate) fn enter_user_code(&mut self) {
-        self.is_polled = true;
+        self.phase = Phase::Polled;
     }
 
     /// No more.
     #[inline]
     pub(crate) fn leave_user_code(&mut self) {
-        self.is_polled = false;
+        self.phase = Phase::Idle;
     }
 
     #[inline]
@@ -322,10 +332,9 @@ impl<H: Deref<Target = Machine>> Flight<H> {
     #[inline(never)]
     fn abandon(&mut self) {
         self.end_of_attempt();
-        self.end(if self.is_polled {
-            Counter::Panicked
-        } else {
-            Counter::Dropped
+        self.end(match self.phase {
+            Phase::Polled => Counter::Panicked,
+            Phase::Idle => Counter::Dropped,
         });
     }
 }

@@ -80,7 +80,7 @@ pub(super) struct Admission {
 
 /// What the front's word was when a call was let in.
 #[derive(Clone, Copy)]
-pub(super) struct Terms(u16);
+pub(super) struct Terms(u32);
 
 impl Terms {
     /// Of a call that was not let in yet.
@@ -105,7 +105,7 @@ impl Terms {
     }
 
     fn budget(self) -> usize {
-        usize::from(self.0 >> BUDGET) % MOST_BUDGETS
+        (self.0 >> BUDGET) as usize % MOST_BUDGETS
     }
 }
 
@@ -159,7 +159,7 @@ impl Machine {
             nanos => self.clock.now() + Duration::from_nanos(nanos),
         };
         #[expect(clippy::cast_possible_truncation, reason = "it has 12 bits")]
-        let terms = Terms(word as u16);
+        let terms = Terms(word as u32);
         Some(Admission { terms, deadline })
     }
 
@@ -181,7 +181,7 @@ impl Machine {
     pub(super) fn current_budget(&self) -> Option<&RetryBudget> {
         let word = self.front.word.load(Ordering::Acquire);
         #[expect(clippy::cast_possible_truncation, reason = "it has 12 bits")]
-        self.budget(Terms(word as u16))
+        self.budget(Terms(word as u32))
     }
 
     /// The budgets that nobody else pays into.

@@ -204,16 +204,16 @@ where
         self.spare.is_some()
     }
 
-    fn start(&mut self, attempt: Attempt<'_, S::Error>) -> Self::Future {
+    fn start(&mut self, attempt: Attempt<'_, S::Error>, mut place: Pin<&mut Option<Self::Future>>) {
         let request = self.spare.take();
         let next = attempt.number.saturating_add(1);
         self.spare = request
             .as_ref()
             .and_then(|request| self.repeat.repeat(request, next));
-        Sending::Waiting {
+        place.set(Some(Sending::Waiting {
             service: self.service.clone(),
             request,
-        }
+        }));
     }
 }
 

@@ -12,6 +12,7 @@ use crate::kernel::shared::Shared;
 use futures::task::noop_waker_ref;
 use std::cell::Cell;
 use std::future::{Ready, ready};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -41,11 +42,15 @@ impl StartAttempt<u8, Error<u32>> for Failing {
         self.left > 0
     }
 
-    fn start(&mut self, attempt: Attempt<'_, Error<u32>>) -> Self::Future {
+    fn start(
+        &mut self,
+        attempt: Attempt<'_, Error<u32>>,
+        mut place: Pin<&mut Option<Self::Future>>,
+    ) {
         self.left = self.left.saturating_sub(1);
         self.started.set(self.started.get() + 1);
         assert_eq!(self.started.get(), attempt.number);
-        ready(Err(Error::Inner(attempt.number)))
+        place.set(Some(ready(Err(Error::Inner(attempt.number)))));
     }
 }
 

@@ -82,7 +82,7 @@ impl Machine {
     }
 
     #[inline]
-    pub(super) fn is_isolated(&self) -> bool {
+    pub(crate) fn is_isolated(&self) -> bool {
         self.isolations.load(Ordering::Relaxed) != 0
     }
 
