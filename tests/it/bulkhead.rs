@@ -5,7 +5,7 @@ use backstop::kernel::clock::{Clock, ManualClock};
 use backstop::kernel::event::Subscriber;
 use backstop::kernel::managed::Managed;
 use backstop::kernel::rejection::{Executed, Facts, Rejection, RejectionKind};
-use backstop::policy::bulkhead::{Ask, BulkheadEvent, EventKind, Order};
+use backstop::policy::bulkhead::{Ask, BulkheadEvent, EventKind};
 use backstop::{Bulkhead, BulkheadConfig, BulkheadLayer, Error};
 use futures::FutureExt;
 use std::future::{Future, poll_fn, ready};
@@ -375,7 +375,10 @@ fn bh1c_a_configuration_is_read_from_text() {
     )
     .unwrap();
     let wait = std::time::Duration::from_millis(500);
-    let expected = slots(10).queue(50, wait).order(Order::Lifo).totals(false);
+    let expected = slots(10)
+        .queue(50, wait)
+        .order(backstop::policy::bulkhead::Order::Lifo)
+        .totals(false);
     assert_eq!(config, expected);
     let text = serde_json::to_string(&config).unwrap();
     let again: BulkheadConfig = serde_json::from_str(&text).unwrap();

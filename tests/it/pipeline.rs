@@ -710,7 +710,7 @@ fn pl2a_an_attempt_timeout_above_the_total_is_refused() {
     // The default fits itself to the total.
     let short = PipelineConfig::default().total_timeout(3 * SECOND);
     let short = Pipeline::new("p", short).unwrap();
-    assert_eq!(short.attempt_timeout().config().limit(), Some(3 * SECOND));
+    assert_eq!(short.attempt_timeout().config().limit(), Some(SECOND));
     let timeout = |limit| Timeout::new("t", limit).unwrap();
     let parts = PipelineParts::new()
         .total_timeout(timeout(SECOND))

@@ -16,7 +16,7 @@ use std::time::Duration;
 /// | [`bulkhead`](Self::bulkhead) | 25 calls, no queue | a callee that hangs holds 25 of our calls and not all of them |
 /// | [`retry`](Self::retry) | 3 attempts, within a budget | a blip is invisible; an outage costs 20 % more load and not three times as much |
 /// | [`circuit_breaker`](Self::circuit_breaker) | 50 % of the last 100 calls | a callee that is down is not asked |
-/// | [`attempt_timeout`](Self::attempt_timeout) | 10 s; less where the total or half of the breaker's time window is less | of the default total a hanging attempt leaves enough for two others |
+/// | [`attempt_timeout`](Self::attempt_timeout) | a third of the total or half of the breaker's time window, at most 10 s | a hanging attempt leaves enough time for two others, and the breaker sees two of them in its window |
 ///
 /// ```
 /// use backstop::{BulkheadConfig, PipelineConfig};
@@ -157,11 +157,8 @@ impl PipelineConfig {
         self
     }
 
-    /// The longest that one attempt may take: above zero, at most the total. Default: 10 s, or the
-    /// total, or half of the breaker's time window, whichever is least.
-    ///
-    /// Under a total of 10 s or less the default is the total itself: one attempt that hangs takes all
-    /// of the time, and is not tried again. Set it to a part of the total if it should be.
+    /// The longest that one attempt may take: above zero, at most the total. Default: a third of the
+    /// total, or half of the breaker's time window if that is less, and at most 10 s.
     ///
     /// A time window of the breaker must be at least twice as long, or calls that are cut off leave
     /// the window before they can be judged together.
@@ -218,10 +215,13 @@ impl PipelineConfig {
             AttemptTimeout::Off => None,
             AttemptTimeout::After(limit) => Some(limit),
             AttemptTimeout::Default => {
+                let third_of_total = self.total_timeout.map(|total| total / 3);
                 let half_window = self.window().map(|span| span / 2);
-                let others = [self.total_timeout, half_window];
+                let others = [third_of_total, half_window];
                 let least = others.into_iter().flatten().min();
-                Some(least.map_or(DEFAULT_ATTEMPT, |least| least.min(DEFAULT_ATTEMPT)))
+                let least = least.map_or(DEFAULT_ATTEMPT, |least| least.min(DEFAULT_ATTEMPT));
+                // A total of nothing is refused as a total.
+                Some(least.max(Duration::from_nanos(1)))
             }
         }
     }
