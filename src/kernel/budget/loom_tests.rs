@@ -104,6 +104,32 @@ fn loom_a_slot_that_begins_meanwhile_overdraws_nothing() {
 }
 
 #[test]
+fn loom_what_is_known_of_a_slot_is_not_taken_in_a_later_one() {
+    explore(TWO_THREADS, || {
+        let (bucket, early) = bucket(0);
+        bucket.deposit(&early, Class::Ok);
+        bucket.deposit(&early, Class::Ok);
+        assert_eq!(bucket.balance(&early), 2);
+        let late = Clock::manual();
+        late.advance(SECOND);
+        let late = late.clock();
+        let other = {
+            let (bucket, late) = (bucket.clone(), late.clone());
+            spawn(move || {
+                bucket.deposit(&late, Class::Ok);
+                u64::from(bucket.try_take(&late).is_some())
+            })
+        };
+        let mine = u64::from(bucket.try_take(&early).is_some());
+        let theirs = other.join().unwrap();
+        let left = drain(&bucket, &late);
+        // The two deposits have left with their slot.
+        assert!(theirs + left <= 1, "{mine} {theirs} {left}");
+        assert!(mine + theirs + left >= 1, "{mine} {theirs} {left}");
+    });
+}
+
+#[test]
 fn loom_what_is_given_back_is_taken_once() {
     explore(TWO_THREADS, || {
         let (bucket, clock) = bucket(1);
