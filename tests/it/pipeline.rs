@@ -4,7 +4,9 @@ use crate::rig::{MS, SECOND};
 use backstop::kernel::backoff::Backoff;
 use backstop::kernel::clock::{Clock, ManualClock};
 use backstop::kernel::outcome::{Classifier, Outcome, Verdict};
+use backstop::kernel::priority::Priority;
 use backstop::kernel::rejection::{Executed, RejectionKind};
+use backstop::policy::bulkhead::Ask;
 use backstop::policy::circuit_breaker::{State, Window};
 use backstop::policy::pipeline::{ByVerdict, PipelineParts, Separate, Stacked};
 use backstop::policy::retry::Attempt;
@@ -147,6 +149,30 @@ fn pl1a_a_slot_is_held_through_the_waits_between_attempts() {
     clock.advance(100 * MS);
     assert!(matches!(poll(first.as_mut()), Poll::Ready(Ok(7))));
     assert_eq!(pipeline.bulkhead().unwrap().in_flight(), 0);
+}
+
+#[test]
+fn pl1a_a_call_says_how_it_asks_for_its_slot() {
+    let bulkhead = BulkheadConfig::default()
+        .max_concurrent(1)
+        .queue(2, 60 * SECOND);
+    let (pipeline, clock) = pipeline(config().bulkhead(bulkhead));
+    let held = pipeline.bulkhead().unwrap().try_acquire().unwrap();
+    let (one, two) = (Cell::new(0), Cell::new(0));
+    let mut unimportant = pin!(pipeline.call_with(Priority::Sheddable, fails(0, &one)));
+    let mut important = pin!(pipeline.call_with(Priority::CriticalPlus, fails(0, &two)));
+    assert!(poll(unimportant.as_mut()).is_pending());
+    assert!(poll(important.as_mut()).is_pending());
+    drop(held);
+    assert!(poll(unimportant.as_mut()).is_pending());
+    assert!(matches!(poll(important.as_mut()), Poll::Ready(Ok(7))));
+    assert!(matches!(poll(unimportant.as_mut()), Poll::Ready(Ok(7))));
+    let impatient = Ask::default().max_wait(10 * MS);
+    let held = pipeline.bulkhead().unwrap().try_acquire().unwrap();
+    let (result, took) = finish(&clock, pipeline.call_with(impatient, fails(0, &one)));
+    rejected_by(result, ("bulkhead", "p"), RejectionKind::Full);
+    assert_eq!(took, 10 * MS);
+    drop(held);
 }
 
 #[test]

@@ -127,6 +127,27 @@ impl<C> Pipeline<C> {
         Call::new(&self.0, Ask::default(), operation)
     }
 
+    /// Makes a call that says how it asks for its slot of the bulkhead: by a
+    /// [`Priority`](crate::kernel::priority::Priority), or by an [`Ask`] with both priority and
+    /// patience. Otherwise as [`call`](Self::call).
+    ///
+    /// # Errors
+    ///
+    /// As [`call`](Self::call).
+    #[inline]
+    pub fn call_with<T, E, O, F>(
+        &self,
+        ask: impl Into<Ask>,
+        operation: O,
+    ) -> impl Future<Output = Result<T, Error<E>>>
+    where
+        O: FnMut(Attempt<'_, Error<E>>) -> F,
+        F: Future<Output = Result<T, E>>,
+        C: Classifier<T, E> + RetryWhen<T, E>,
+    {
+        Call::new(&self.0, ask.into(), operation)
+    }
+
     /// Makes a call whose failure and whose rejection are answered by `fallback`: with a default, the
     /// last good value, an answer from elsewhere. It runs at most once, after everything else, under
     /// no limit, and never for a call that was dropped; what it returns is the call's result.
