@@ -56,7 +56,7 @@ fn every_kind_of_budget_is_read() {
             BudgetConfig::token_bucket(5 * SECOND, 10, 0.2),
         ),
         (
-            "{ share = 2 }",
+            "{ share = \"200%\" }",
             BudgetConfig::token_bucket(10 * SECOND, 10, 2.0),
         ),
         ("{ in_flight = \"10%\" }", BudgetConfig::in_flight(0.1, 3)),
@@ -122,6 +122,16 @@ fn bad_text_names_line_column_and_what_is_allowed() {
             "budget = { share = \"x\" }",
             "line 1, column 20",
             "a share such as \"20%\" or \"150%\"",
+        ),
+        (
+            "budget = { share = 20 }",
+            "line 1, column 20",
+            "a number from 0 to 1",
+        ),
+        (
+            "budget = { in_flight = 1.5 }",
+            "line 1, column 24",
+            "a number from 0 to 1",
         ),
         (
             "budget = { ttl = \"10s\", tokens = 3, ratio = 1 }",

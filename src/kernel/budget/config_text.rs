@@ -102,7 +102,7 @@ impl<'de> Visitor<'de> for TableOrNone {
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<BudgetConfig, E> {
         match text {
-            "none" => Ok(BudgetConfig::none()),
+            "none" | "off" => Ok(BudgetConfig::none()),
             _ => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
         }
     }
@@ -112,11 +112,15 @@ impl<'de> Visitor<'de> for TableOrNone {
     }
 }
 
-/// A share that may be above 100 %: `"20%"`, `"150%"`, `0.2`.
+/// A share that may be above 100 %: `"20%"`, `"150%"`, `0.2`. Above 1 only as a percentage: a bare 20
+/// is meant as 20 %, and would allow twenty retries of each call.
 struct Share(f64);
 
 impl Serialize for Share {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        if self.0 > 1.0 {
+            return to.collect_str(&format_args!("{}%", self.0 * 100.0));
+        }
         self.0.serialize(to)
     }
 }
@@ -133,7 +137,7 @@ impl Visitor<'_> for ShareText {
     type Value = Share;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a share such as \"20%\" or \"150%\", or a number such as 0.2")
+        f.write_str("a share such as \"20%\" or \"150%\", or a number from 0 to 1 such as 0.2")
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Share, E> {
@@ -144,16 +148,19 @@ impl Visitor<'_> for ShareText {
     }
 
     fn visit_f64<E: de::Error>(self, share: f64) -> Result<Share, E> {
+        if share > 1.0 {
+            return Err(E::invalid_value(de::Unexpected::Float(share), &self));
+        }
         Ok(Share(share))
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "only up to 100 is in range")]
+    #[expect(clippy::cast_precision_loss, reason = "only 0 and 1 are in range")]
     fn visit_u64<E: de::Error>(self, share: u64) -> Result<Share, E> {
-        Ok(Share(share as f64))
+        self.visit_f64(share as f64)
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "only up to 100 is in range")]
+    #[expect(clippy::cast_precision_loss, reason = "only 0 and 1 are in range")]
     fn visit_i64<E: de::Error>(self, share: i64) -> Result<Share, E> {
-        Ok(Share(share as f64))
+        self.visit_f64(share as f64)
     }
 }
