@@ -7,7 +7,7 @@
 //! `BACKSTOP_SOAK`), `BACKSTOP_SHUTTLE_SEED` the seed that they all follow from. A failure prints its
 //! own: with it, and one iteration, it comes again.
 
-use super::machine::Ticket;
+use super::admission::Ticket;
 use super::*;
 use crate::kernel::clock::{Clock, ManualClock, NoRuntime};
 use crate::kernel::event::Subscriber;
