@@ -101,6 +101,8 @@ impl Clock {
     }
 
     /// Now, or up to one [`grain`](Self::grain) earlier, never later; about 6 ns on Linux.
+    ///
+    /// Where the system's tick is late, as on a busy virtual machine, it lags by that much more.
     pub fn coarse(&self) -> Instant {
         match &self.0 {
             Kind::System => system::coarse(),

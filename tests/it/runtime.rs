@@ -77,10 +77,7 @@ fn cb2a_it_works_without_a_runtime_in_blocking_code() {
         panic!("an open circuit rejects");
     };
     let told = refused.retry_after().unwrap();
-    assert!(
-        told <= 3_600 * SECOND + Clock::default().grain(),
-        "{told:?}"
-    );
+    assert!(told <= 3_601 * SECOND, "{told:?}");
     breaker.reset();
     assert!(breaker.call_blocking(|| Ok::<_, &str>(())).is_ok());
 }
@@ -119,10 +116,9 @@ async fn cb5d_on_the_systems_clock_an_open_circuit_says_when() {
     let refused = breaker.try_acquire().map(drop).unwrap_err();
     assert_eq!(refused.kind(), RejectionKind::Open);
     let told = refused.retry_after().unwrap();
-    // An hour, less what these lines took and more by what the coarse reading may lag.
+    // An hour, less what these lines took and more by what the coarse reading lags: a grain where the
+    // system's tick is in time, and 4.5 ms for one of 4 ms were seen on a busy virtual machine. The
+    // exact bound is held on a manual clock with a grain.
     assert!(told > 3_000 * SECOND, "{told:?}");
-    assert!(
-        told <= 3_600 * SECOND + Clock::default().grain(),
-        "{told:?}"
-    );
+    assert!(told <= 3_601 * SECOND, "{told:?}");
 }
