@@ -63,7 +63,11 @@ impl Engine {
 
     /// The time of day in nanoseconds since 1970.
     pub(super) fn wall_nanos(&self) -> u64 {
-        let since = self.site.clock.wall().duration_since(SystemTime::UNIX_EPOCH);
+        let since = self
+            .site
+            .clock
+            .wall()
+            .duration_since(SystemTime::UNIX_EPOCH);
         since.map_or(0, |since| {
             u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
         })

@@ -37,6 +37,13 @@ impl Figures {
         self.durable.store(durable, Ordering::Release);
     }
 
+    pub(super) fn totals(&self) -> (u64, u64) {
+        (
+            self.records.load(Ordering::Relaxed),
+            self.syncs.load(Ordering::Relaxed),
+        )
+    }
+
     pub(super) fn written(&self) -> u64 {
         self.written.load(Ordering::Acquire)
     }

@@ -19,6 +19,9 @@ impl Journal {
         }
     }
 
+    pub(super) fn totals(&self) -> (u64, u64) {
+        self.core.site.figures.totals()
+    }
     /// Appends a record and blocks until it is acknowledged; answers its sequence.
     pub fn append(&self, kind: u32, payload: &[u8]) -> Result<u64, AppendError> {
         self.core.append(kind, payload)

@@ -10,9 +10,15 @@ mod queue;
 mod refusal;
 mod runtime;
 mod site;
+mod start;
 pub(crate) mod tail;
 mod waiters;
 mod writer;
+
+#[cfg(test)]
+mod rig;
+#[cfg(all(test, not(any(backstop_loom, backstop_shuttle))))]
+mod tests;
 
 pub use append::{AppendFuture, SyncFuture};
 pub use handle::Journal;

@@ -119,9 +119,9 @@ impl fmt::Display for AppendError {
             ),
             Self::Closed => f.write_str("the journal is closed"),
             Self::Exhausted => f.write_str("the journal has given all sequences"),
-            Self::NoRuntime => f.write_str(
-                "no tokio runtime here: append inside one, or use the blocking call",
-            ),
+            Self::NoRuntime => {
+                f.write_str("no tokio runtime here: append inside one, or use the blocking call")
+            }
         }
     }
 }
