@@ -2,6 +2,9 @@
 //! against a disk that fails.
 
 mod error;
+#[cfg(any(test, feature = "test-util"))]
+#[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
+pub mod faulty;
 mod fs;
 mod memory;
 mod paths;
