@@ -81,3 +81,33 @@ pub(crate) struct SegmentInfo {
     /// Of the file, the header with it.
     pub(crate) len: u64,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::durable::storage::MemoryStorage;
+
+    const HEADER: SegmentHeader = SegmentHeader {
+        epoch: 1,
+        salt: 2,
+        first_sequence: 3,
+        synced_through: 2,
+        previous_epoch: 0,
+        previous_crc: 0,
+    };
+
+    #[test]
+    fn a_segment_begins_with_its_header_and_is_never_overwritten() {
+        let storage = MemoryStorage::new();
+        let dir = Path::new("");
+        let (file, path) = create_segment(&storage, dir, HEADER).unwrap();
+        let mut bytes = [0; 100];
+        let len = file.read_at(&mut bytes, 0).unwrap();
+        assert_eq!(SegmentHeader::decode(&bytes[..len]), Ok(HEADER));
+        assert_eq!(path, Path::new(&HEADER.file_name()));
+        let again = create_segment(&storage, dir, HEADER).unwrap_err();
+        assert_eq!(again.kind(), ErrorKind::AlreadyExists);
+        assert_eq!(file.len().unwrap(), 64, "the first one is as it was");
+        assert_eq!(storage.list(dir).unwrap().len(), 1);
+    }
+}
