@@ -2,8 +2,11 @@
 
 mod append;
 mod batch;
+mod bell;
 mod engine;
+mod event;
 mod figures;
+mod flusher;
 pub(crate) mod format;
 mod handle;
 mod queue;
@@ -11,6 +14,7 @@ mod refusal;
 mod runtime;
 mod site;
 mod start;
+mod status;
 pub(crate) mod tail;
 mod waiters;
 mod writer;
@@ -21,5 +25,7 @@ mod rig;
 mod tests;
 
 pub use append::{AppendFuture, SyncFuture};
+pub use event::{EventKind, JournalEvent};
 pub use handle::Journal;
 pub use refusal::{AppendError, Poisoned};
+pub use status::{JournalState, JournalStatus};

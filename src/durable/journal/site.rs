@@ -1,7 +1,7 @@
 //! Where a journal is, and what is known about it without asking its writer.
 
 use super::figures::Figures;
-use super::tail::SegmentInfo;
+use super::format::SegmentHeader;
 use crate::durable::storage::Storage;
 use crate::kernel::clock::Clock;
 use crate::kernel::sync::Mutex;
@@ -20,4 +20,24 @@ pub(super) struct Site {
     /// are only what they were when it was begun or opened.
     pub(super) segments: Mutex<Vec<SegmentInfo>>,
     pub(super) figures: Figures,
+}
+
+impl Site {
+    /// The epoch, and how many segments there are.
+    pub(super) fn extent(&self) -> (u64, usize) {
+        let segments = self.segments.lock();
+        let epoch = segments.last().map_or(0, |segment| segment.header.epoch);
+        (epoch, segments.len())
+    }
+}
+
+/// A segment as it was when it was looked at.
+#[derive(Clone, Debug)]
+pub(crate) struct SegmentInfo {
+    pub(crate) header: SegmentHeader,
+    pub(crate) path: PathBuf,
+    /// The last sequence in it; one less than its first one if there is none.
+    pub(crate) last_sequence: u64,
+    /// Of the file, the header with it.
+    pub(crate) len: u64,
 }

@@ -3,8 +3,9 @@
 use super::batch::{Batch, noted};
 use super::format::{RecordHeader, SEGMENT_HEADER, Seed, SegmentHeader, record_len};
 use super::refusal::{AppendError, Poisoned};
+use super::site::SegmentInfo;
 use super::site::Site;
-use super::tail::{SegmentInfo, Tail, create_segment, write_whole};
+use super::tail::{Tail, append_all, create_segment};
 use crate::durable::storage::{Operation, StorageError};
 
 /// The end of the journal, in the hands of who leads: nobody else writes.
@@ -16,8 +17,8 @@ pub(super) struct Writer {
     is_dirty: bool,
     /// Records that were acknowledged as buffered, and could not be written yet.
     held: Batch,
-    /// The segments that were begun since somebody asked.
-    rolled: Vec<SegmentHeader>,
+    /// The first sequences of the segments that were begun since somebody asked.
+    rolled: Vec<u64>,
 }
 
 /// Why not everything was done.
@@ -77,6 +78,10 @@ impl Writer {
         self.tail.synced_through
     }
 
+    pub(super) fn take_rolled(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.rolled)
+    }
+
     /// Bytes that are kept for the next time.
     pub(super) fn held_bytes(&self) -> usize {
         self.held.len()
@@ -90,7 +95,7 @@ impl Writer {
         order: Order,
     ) -> Result<(), Failure> {
         let written = if self.held.is_empty() {
-            let mut written = self.write(site, batch);
+            let written = self.write(site, batch);
             if order.keeps && matches!(written, Err(Failure::Write(_))) {
                 self.held.append(batch);
             }
@@ -176,7 +181,7 @@ impl Writer {
 
     fn put(&mut self, site: &Site, bytes: &[u8], run: Run) -> Result<(), Failure> {
         let tail = &mut self.tail;
-        if let Err(error) = write_whole(&*tail.file, bytes) {
+        if let Err(error) = append_all(&*tail.file, bytes) {
             let write = StorageError::new(Operation::Append, &tail.path, error);
             return Err(match tail.file.truncate(tail.len) {
                 Ok(()) => Failure::Write(write),
@@ -250,7 +255,7 @@ impl Writer {
         tail.header = header;
         tail.len = SEGMENT_HEADER as u64;
         self.seed = Seed::of(header.salt);
-        self.rolled.push(header);
+        self.rolled.push(header.first_sequence);
         Ok(())
     }
 }
