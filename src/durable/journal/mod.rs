@@ -3,12 +3,14 @@
 mod append;
 mod batch;
 mod bell;
+mod config;
 mod engine;
 mod event;
 mod figures;
 mod flusher;
 pub(crate) mod format;
 mod handle;
+mod low_water;
 mod queue;
 mod refusal;
 mod runtime;
@@ -25,6 +27,7 @@ mod rig;
 mod tests;
 
 pub use append::{AppendFuture, SyncFuture};
+pub use config::{JournalConfig, OpenMode, RecoveryMode, SyncPolicy};
 pub use event::{EventKind, JournalEvent};
 pub use handle::Journal;
 pub use refusal::{AppendError, Poisoned};

@@ -1,13 +1,10 @@
 //! A fresh journal for whitebox tests, without what an open does, and a reading of its files.
 
-use super::Journal;
 use super::format::{RECORD_HEADER, RecordHeader, SEGMENT_HEADER, Seed, SegmentHeader};
-use super::site::SegmentInfo;
-use super::start::{Opened, Policy, Settings};
-use super::tail::{Tail, create_segment};
-use crate::durable::storage::{
-    DirEntry, LockError, Operation, Storage, StorageFile, StorageLock,
-};
+use super::start::Opened;
+use super::tail::{SegmentInfo, Tail, create_segment};
+use super::{Journal, JournalConfig};
+use crate::durable::storage::{DirEntry, LockError, Operation, Storage, StorageFile, StorageLock};
 use crate::kernel::clock::Clock;
 use std::fmt;
 use std::io;
@@ -16,19 +13,14 @@ use std::sync::{Arc, Condvar, Mutex};
 
 pub(super) const DIR: &str = "log";
 
-pub(super) fn settings() -> Settings {
-    Settings {
-        segment_bytes: 1 << 26,
-        record_limit: 1 << 20,
-        buffer_bytes: 8 << 20,
-        policy: Policy::Always,
-        reserve_bytes: 0,
-    }
+pub(super) fn config() -> JournalConfig {
+    JournalConfig::default().reserve_bytes(0)
 }
 
-pub(super) fn opened(storage: Arc<dyn Storage>, settings: Settings, clock: Clock) -> Opened {
+pub(super) fn opened(storage: Arc<dyn Storage>, config: JournalConfig, clock: Clock) -> Opened {
     let dir = Path::new(DIR);
     storage.create_dir(dir).expect("a fresh storage");
+    storage.sync_dir(Path::new("")).expect("its parent");
     let header = SegmentHeader {
         epoch: 1,
         salt: 7,
@@ -57,7 +49,7 @@ pub(super) fn opened(storage: Arc<dyn Storage>, settings: Settings, clock: Clock
     Opened {
         storage,
         dir: dir.to_owned(),
-        settings,
+        config,
         clock,
         lock: None,
         tail,
@@ -65,8 +57,8 @@ pub(super) fn opened(storage: Arc<dyn Storage>, settings: Settings, clock: Clock
     }
 }
 
-pub(super) fn journal(storage: Arc<dyn Storage>, settings: Settings) -> Journal {
-    opened(storage, settings, Clock::system())
+pub(super) fn journal(storage: Arc<dyn Storage>, config: JournalConfig) -> Journal {
+    opened(storage, config, Clock::system())
         .start()
         .expect("a thread")
 }

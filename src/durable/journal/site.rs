@@ -1,7 +1,7 @@
 //! Where a journal is, and what is known about it without asking its writer.
 
 use super::figures::Figures;
-use super::format::SegmentHeader;
+use super::tail::SegmentInfo;
 use crate::durable::storage::Storage;
 use crate::kernel::clock::Clock;
 use crate::kernel::sync::Mutex;
@@ -29,15 +29,4 @@ impl Site {
         let epoch = segments.last().map_or(0, |segment| segment.header.epoch);
         (epoch, segments.len())
     }
-}
-
-/// A segment as it was when it was looked at.
-#[derive(Clone, Debug)]
-pub(crate) struct SegmentInfo {
-    pub(crate) header: SegmentHeader,
-    pub(crate) path: PathBuf,
-    /// The last sequence in it; one less than its first one if there is none.
-    pub(crate) last_sequence: u64,
-    /// Of the file, the header with it.
-    pub(crate) len: u64,
 }

@@ -1,52 +1,46 @@
-//! The end of a journal, where the next record goes, and how a segment begins.
+//! Where a journal ends: the segment that is appended to, and how one is begun.
 
 use super::format::SegmentHeader;
 use crate::durable::storage::{Operation, Storage, StorageError, StorageFile};
-use std::io::{self, ErrorKind};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The last segment, and what the next record in it is linked to.
-#[derive(Clone, Debug)]
+/// The end of a journal: what the next record goes behind.
+#[derive(Debug)]
 pub(crate) struct Tail {
     pub(crate) file: Arc<dyn StorageFile>,
     pub(crate) path: PathBuf,
     pub(crate) header: SegmentHeader,
-    /// The bytes of the segment that hold its header and whole records.
+    /// Of the file, the header with it.
     pub(crate) len: u64,
-    /// Of the last record of the journal, in this segment or before it; 0 if there is none.
+    /// Of the journal; 0: it has none.
     pub(crate) last_sequence: u64,
-    /// The trailing CRC of that record; 0 if there is none.
     pub(crate) last_crc: u32,
-    /// The wall time of that record; 0 if there is none.
     pub(crate) last_wall_nanos: u64,
     /// The last sequence that is known durable.
     pub(crate) synced_through: u64,
 }
 
-/// Creates a segment and makes it durable: its header, then its name. What a failure leaves is
-/// removed again, as far as that can be.
+/// Begins a segment: its file is there, with its header, and both are durable. What fails is
+/// removed again.
 pub(crate) fn create_segment(
     storage: &dyn Storage,
     dir: &Path,
     header: SegmentHeader,
 ) -> Result<(Arc<dyn StorageFile>, PathBuf), StorageError> {
     let path = dir.join(header.file_name());
-    let file: Arc<dyn StorageFile> = storage
+    let file = storage
         .create_new(&path)
-        .map_err(StorageError::at(Operation::Create, &path))?
-        .into();
+        .map_err(StorageError::at(Operation::Create, &path))?;
     let begun = begin(storage, dir, &path, &*file, header);
-    match begun {
-        Ok(()) => Ok((file, path)),
-        Err(error) => {
-            drop(file);
-            // The failure to create is what the caller hears of; a header without records that
-            // stays behind is an empty segment to the next open.
-            let _removed = storage.remove(&path).and_then(|()| storage.sync_dir(dir));
-            Err(error)
-        }
+    if let Err(error) = begun {
+        drop(file);
+        // What is left of it, if anything, is a segment without records.
+        let _ = storage.remove(&path);
+        return Err(error);
     }
+    Ok((Arc::from(file), path))
 }
 
 fn begin(
@@ -56,7 +50,7 @@ fn begin(
     file: &dyn StorageFile,
     header: SegmentHeader,
 ) -> Result<(), StorageError> {
-    append_all(file, &header.encode()).map_err(StorageError::at(Operation::Append, path))?;
+    write_whole(file, &header.encode()).map_err(StorageError::at(Operation::Append, path))?;
     file.sync()
         .map_err(StorageError::at(Operation::Sync, path))?;
     storage
@@ -64,21 +58,35 @@ fn begin(
         .map_err(StorageError::at(Operation::SyncDir, dir))
 }
 
-/// Writes all of `bytes` at the end of a file.
-pub(crate) fn append_all(file: &dyn StorageFile, mut bytes: &[u8]) -> io::Result<()> {
+/// Appends all of `bytes`: one call, unless the file takes fewer.
+pub(crate) fn write_whole(file: &dyn StorageFile, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
-        match file.append(bytes)? {
-            0 => return Err(ErrorKind::WriteZero.into()),
-            written => bytes = bytes.get(written..).unwrap_or_default(),
+        match file.append(bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
     }
     Ok(())
+}
+
+/// A segment as it was when it was looked at.
+#[derive(Clone, Debug)]
+pub(crate) struct SegmentInfo {
+    pub(crate) header: SegmentHeader,
+    pub(crate) path: PathBuf,
+    /// The last sequence in it; one less than its first one if there is none.
+    pub(crate) last_sequence: u64,
+    /// Of the file, the header with it.
+    pub(crate) len: u64,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::durable::storage::MemoryStorage;
+    use std::io::ErrorKind;
 
     const HEADER: SegmentHeader = SegmentHeader {
         epoch: 1,

@@ -3,9 +3,8 @@
 use super::batch::{Batch, noted};
 use super::format::{RecordHeader, SEGMENT_HEADER, Seed, SegmentHeader, record_len};
 use super::refusal::{AppendError, Poisoned};
-use super::site::SegmentInfo;
 use super::site::Site;
-use super::tail::{Tail, append_all, create_segment};
+use super::tail::{SegmentInfo, Tail, create_segment, write_whole};
 use crate::durable::storage::{Operation, StorageError};
 
 /// The end of the journal, in the hands of who leads: nobody else writes.
@@ -181,7 +180,7 @@ impl Writer {
 
     fn put(&mut self, site: &Site, bytes: &[u8], run: Run) -> Result<(), Failure> {
         let tail = &mut self.tail;
-        if let Err(error) = append_all(&*tail.file, bytes) {
+        if let Err(error) = write_whole(&*tail.file, bytes) {
             let write = StorageError::new(Operation::Append, &tail.path, error);
             return Err(match tail.file.truncate(tail.len) {
                 Ok(()) => Failure::Write(write),

@@ -1,8 +1,7 @@
 //! Appends that are acknowledged when they are buffered.
 
-use crate::durable::journal::rig::{journal, opened, payloads, settings, until};
-use crate::durable::journal::start::{Policy, Settings};
-use crate::durable::journal::{AppendError, JournalState};
+use crate::durable::journal::rig::{config, journal, opened, payloads, until};
+use crate::durable::journal::{AppendError, JournalConfig, JournalState, SyncPolicy};
 use crate::durable::storage::faulty::{Fault, FaultyStorage};
 use crate::durable::storage::{MemoryStorage, Operation};
 use crate::kernel::clock::Clock;
@@ -12,11 +11,8 @@ use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn never() -> Settings {
-    Settings {
-        policy: Policy::Never,
-        ..settings()
-    }
+fn never() -> JournalConfig {
+    config().sync(SyncPolicy::Never)
 }
 
 #[test]
@@ -43,9 +39,8 @@ fn jn2d_a_record_is_acknowledged_once_buffered_and_durable_after_a_sync() {
 fn jn2e_an_interval_after_the_first_record_all_are_synced() {
     let clock = Clock::manual();
     let storage = FaultyStorage::new();
-    let mut settings = never();
-    settings.policy = Policy::Interval(SECOND);
-    let journal = opened(Arc::new(storage.clone()), settings, clock.clock())
+    let config = never().sync(SyncPolicy::Interval(SECOND));
+    let journal = opened(Arc::new(storage.clone()), config, clock.clock())
         .start()
         .unwrap();
     for round in 1..=3 {
@@ -66,9 +61,8 @@ fn jn2e_an_interval_after_the_first_record_all_are_synced() {
 fn jn2e_a_flush_that_fails_is_tried_again_after_the_interval() {
     let clock = Clock::manual();
     let storage = FaultyStorage::new();
-    let mut settings = never();
-    settings.policy = Policy::Interval(SECOND);
-    let journal = opened(Arc::new(storage.clone()), settings, clock.clock())
+    let config = never().sync(SyncPolicy::Interval(SECOND));
+    let journal = opened(Arc::new(storage.clone()), config, clock.clock())
         .start()
         .unwrap();
     storage.fail(Fault::on(Operation::Append).kind(ErrorKind::StorageFull));
@@ -86,9 +80,8 @@ fn jn2e_a_flush_that_fails_is_tried_again_after_the_interval() {
 #[test]
 fn jn2f_without_an_interval_only_what_fills_the_buffer_is_written() {
     let storage = FaultyStorage::new();
-    let mut settings = never();
-    settings.buffer_bytes = 2000;
-    let journal = journal(Arc::new(storage.clone()), settings);
+    let config = never().buffer_bytes(2000);
+    let journal = journal(Arc::new(storage.clone()), config);
     let calls = storage.calls();
     for _ in 0..6 {
         journal.append(1, &[7; 100]).unwrap();
@@ -97,7 +90,10 @@ fn jn2f_without_an_interval_only_what_fills_the_buffer_is_written() {
     journal.append(1, &[7; 100]).unwrap();
     let trace = storage.trace().split_off(usize::try_from(calls).unwrap());
     assert_eq!(trace.len(), 1);
-    assert_eq!((trace[0].operation, trace[0].bytes), (Operation::Append, 7 * 144));
+    assert_eq!(
+        (trace[0].operation, trace[0].bytes),
+        (Operation::Append, 7 * 144)
+    );
     let status = journal.status();
     assert_eq!((status.written_sequence, status.durable_sequence), (7, 0));
 }
@@ -105,9 +101,8 @@ fn jn2f_without_an_interval_only_what_fills_the_buffer_is_written() {
 #[test]
 fn jn3f_what_was_acknowledged_stays_buffered_when_it_cannot_be_written() {
     let storage = FaultyStorage::new();
-    let mut settings = never();
-    settings.buffer_bytes = 2000;
-    let journal = journal(Arc::new(storage.clone()), settings);
+    let config = never().buffer_bytes(2000);
+    let journal = journal(Arc::new(storage.clone()), config);
     storage.set_capacity(500);
     let accepted = (0_u8..)
         .find(|n| journal.append(1, &[*n; 100]).is_err())
@@ -129,9 +124,8 @@ fn jn3f_what_was_acknowledged_stays_buffered_when_it_cannot_be_written() {
 #[test]
 fn jn3f_what_fails_behind_a_roll_is_kept_from_there_on() {
     let storage = FaultyStorage::new();
-    let mut settings = never();
-    settings.segment_bytes = 64 + 3 * 144;
-    let journal = journal(Arc::new(storage.clone()), settings);
+    let config = never().segment_bytes(64 + 3 * 144);
+    let journal = journal(Arc::new(storage.clone()), config);
     for n in 0..5 {
         journal.append(1, &[n; 100]).unwrap();
     }
@@ -150,12 +144,12 @@ fn jn3f_what_fails_behind_a_roll_is_kept_from_there_on() {
 
 #[test]
 fn jn2i_a_record_longer_than_the_buffer_goes_in_alone() {
-    for policy in [Policy::Never, Policy::Always] {
-        let mut settings = never();
-        settings.buffer_bytes = 100;
-        settings.policy = policy;
+    for policy in [SyncPolicy::Never, SyncPolicy::Always] {
+        let config = never();
+        let config = config.buffer_bytes(100);
+        let config = config.sync(policy);
         let storage = Arc::new(MemoryStorage::new());
-        let journal = journal(storage.clone(), settings);
+        let journal = journal(storage.clone(), config);
         for _ in 0..3 {
             journal.append(1, &[7; 1000]).unwrap();
             journal.append(1, b"small").unwrap();
@@ -167,12 +161,12 @@ fn jn2i_a_record_longer_than_the_buffer_goes_in_alone() {
 
 #[test]
 fn jn2i_threads_that_find_no_room_wait_for_it() {
-    for policy in [Policy::Never, Policy::Always] {
-        let mut settings = never();
-        settings.buffer_bytes = 1000;
-        settings.policy = policy;
+    for policy in [SyncPolicy::Never, SyncPolicy::Always] {
+        let config = never();
+        let config = config.buffer_bytes(1000);
+        let config = config.sync(policy);
         let storage = Arc::new(MemoryStorage::new());
-        let journal = journal(storage.clone(), settings);
+        let journal = journal(storage.clone(), config);
         std::thread::scope(|scope| {
             for _ in 0..16 {
                 scope.spawn(|| {

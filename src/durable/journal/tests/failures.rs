@@ -1,8 +1,6 @@
 //! Writes and syncs that fail.
 
-use crate::durable::journal::rig::{
-    DIR, Door, Hooked, journal, opened, payloads, settings, until,
-};
+use crate::durable::journal::rig::{DIR, Door, Hooked, config, journal, opened, payloads, until};
 use crate::durable::journal::{AppendError, EventKind, JournalState, Poisoned};
 use crate::durable::storage::faulty::{Fault, FaultyStorage};
 use crate::durable::storage::{LockError, MemoryStorage, Operation, Storage};
@@ -38,7 +36,7 @@ fn jn3a_a_failed_sync_is_told_to_all_who_wait() {
             Ok(())
         }
     });
-    let journal = journal(storage, settings());
+    let journal = journal(storage, config());
     assert_eq!(journal.append(1, b"before").unwrap(), 1);
     door.shut();
     fails.store(true, Ordering::Relaxed);
@@ -55,17 +53,14 @@ fn jn3a_a_failed_sync_is_told_to_all_who_wait() {
     });
     assert_eq!(errors.len(), 21);
     assert!(errors.iter().all(|error| error.is_same(&errors[0])));
-    assert_eq!(
-        errors[0].storage().unwrap().operation(),
-        Operation::Sync
-    );
+    assert_eq!(errors[0].storage().unwrap().operation(), Operation::Sync);
     assert_eq!(journal.status().durable_sequence, 1);
 }
 
 #[test]
 fn jn3b_a_poisoned_journal_accepts_nothing_and_syncs_nothing_for_good() {
     let storage = FaultyStorage::new();
-    let journal = journal(Arc::new(storage.clone()), settings());
+    let journal = journal(Arc::new(storage.clone()), config());
     let mut events = journal.subscribe(NonZeroUsize::new(8).unwrap());
     storage.fail(Fault::on(Operation::Sync));
     let first = poisoned(journal.append(1, b"lost"));
@@ -88,7 +83,7 @@ fn jn3b_a_poisoned_journal_accepts_nothing_and_syncs_nothing_for_good() {
 #[test]
 fn jn3b_poison_gives_the_directory_back_at_once() {
     let storage = FaultyStorage::new();
-    let mut opened = opened(Arc::new(storage.clone()), settings(), Clock::system());
+    let mut opened = opened(Arc::new(storage.clone()), config(), Clock::system());
     let path = Path::new(DIR).join("lock");
     opened.lock = Some(storage.lock(&path, "me").unwrap());
     let journal = opened.start().unwrap();
@@ -110,7 +105,7 @@ fn jn3c_a_failed_write_leaves_the_journal_as_it_was() {
         Fault::on(Operation::Append).although_done(),
     ] {
         let storage = FaultyStorage::new();
-        let journal = journal(Arc::new(storage.clone()), settings());
+        let journal = journal(Arc::new(storage.clone()), config());
         journal.append(1, b"one").unwrap();
         storage.fail(fault.clone());
         let failed = journal.append(1, b"lost").unwrap_err();
@@ -132,13 +127,17 @@ fn jn3c_a_failed_write_leaves_the_journal_as_it_was() {
 #[test]
 fn jn3c_a_write_that_takes_fewer_bytes_goes_on() {
     let storage = FaultyStorage::new();
-    let journal = journal(Arc::new(storage.clone()), settings());
+    let journal = journal(Arc::new(storage.clone()), config());
     storage.fail(Fault::on(Operation::Append).short(10).times(3));
     assert_eq!(journal.append(1, b"in four parts").unwrap(), 1);
     assert_eq!(payloads(&storage), [b"in four parts"]);
     // And what stops in the middle is cut off.
     storage.fail(Fault::on(Operation::Append).short(10));
-    storage.fail(Fault::on(Operation::Append).after(1).kind(ErrorKind::StorageFull));
+    storage.fail(
+        Fault::on(Operation::Append)
+            .after(1)
+            .kind(ErrorKind::StorageFull),
+    );
     assert!(journal.append(1, b"lost").unwrap_err().is_full());
     assert_eq!(payloads(&storage), [b"in four parts"]);
 }
@@ -146,7 +145,7 @@ fn jn3c_a_write_that_takes_fewer_bytes_goes_on() {
 #[test]
 fn jn3d_what_cannot_be_cut_off_poisons() {
     let storage = FaultyStorage::new();
-    let journal = journal(Arc::new(storage.clone()), settings());
+    let journal = journal(Arc::new(storage.clone()), config());
     journal.append(1, b"one").unwrap();
     storage.fail(Fault::on(Operation::Append).torn(20));
     storage.fail(Fault::on(Operation::Truncate));
@@ -160,7 +159,7 @@ fn jn3d_what_cannot_be_cut_off_poisons() {
 #[test]
 fn jn3e_a_full_disk_is_an_error_and_no_poison() {
     let storage = FaultyStorage::new();
-    let journal = journal(Arc::new(storage.clone()), settings());
+    let journal = journal(Arc::new(storage.clone()), config());
     let mut events = journal.subscribe(NonZeroUsize::new(8).unwrap());
     journal.append(1, b"one").unwrap();
     storage.set_capacity(200);
@@ -198,7 +197,7 @@ fn jn3c_all_who_wait_hear_of_a_failed_write_and_none_behind_it_is_taken() {
             Ok(())
         }
     });
-    let journal = journal(storage, settings());
+    let journal = journal(storage, config());
     journal.append(1, b"one").unwrap();
     door.shut();
     std::thread::scope(|scope| {
@@ -229,7 +228,7 @@ fn jn3g_a_storage_that_panics_poisons() {
                 Ok(())
             }
         });
-        let journal = journal(storage, settings());
+        let journal = journal(storage, config());
         journal.append(1, b"one").unwrap();
         panics.store(true, Ordering::Relaxed);
         let cause = poisoned(journal.append(1, b"lost"));

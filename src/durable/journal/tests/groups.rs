@@ -2,7 +2,7 @@
 
 use crate::durable::journal::AppendError;
 use crate::durable::journal::rig::{
-    DIR, Door, Hooked, journal, opened, payloads, read_back, settings, until,
+    DIR, Door, Hooked, config, journal, opened, payloads, read_back, until,
 };
 use crate::durable::storage::faulty::FaultyStorage;
 use crate::durable::storage::{MemoryStorage, Operation, Storage};
@@ -14,7 +14,7 @@ use std::thread::ThreadId;
 #[test]
 fn jn1s_sequences_begin_at_1_and_leave_none_out() {
     let storage = Arc::new(MemoryStorage::new());
-    let journal = journal(storage.clone(), settings());
+    let journal = journal(storage.clone(), config());
     for sequence in 1..=5 {
         assert_eq!(journal.append(3, b"one").unwrap(), sequence);
     }
@@ -27,7 +27,7 @@ fn jn1s_sequences_begin_at_1_and_leave_none_out() {
 #[test]
 fn jn1s_no_sequence_follows_the_last_one() {
     let storage = Arc::new(MemoryStorage::new());
-    let mut opened = opened(storage, settings(), Clock::system());
+    let mut opened = opened(storage, config(), Clock::system());
     opened.tail.last_sequence = u64::MAX - 1;
     opened.tail.synced_through = u64::MAX - 1;
     let journal = opened.start().unwrap();
@@ -42,7 +42,7 @@ fn jn1s_no_sequence_follows_the_last_one() {
 #[test]
 fn jn1p_wall_times_never_step_back() {
     let storage = Arc::new(MemoryStorage::new());
-    let mut opened = opened(storage.clone(), settings(), Clock::system());
+    let mut opened = opened(storage.clone(), config(), Clock::system());
     let future = u64::MAX / 2;
     opened.tail.last_wall_nanos = future;
     let journal = opened.start().unwrap();
@@ -56,7 +56,7 @@ fn jn1p_wall_times_never_step_back() {
 #[test]
 fn jn1p_a_record_has_the_time_at_which_it_was_appended() {
     let storage = Arc::new(MemoryStorage::new());
-    let journal = journal(storage.clone(), settings());
+    let journal = journal(storage.clone(), config());
     let now = || journal.engine().wall_nanos();
     let before = now();
     journal.append(1, b"one").unwrap();
@@ -70,7 +70,7 @@ fn jn1p_a_record_has_the_time_at_which_it_was_appended() {
 #[test]
 fn jn1q_a_record_says_what_was_durable_when_it_was_written() {
     let storage = Arc::new(MemoryStorage::new());
-    let journal = journal(storage.clone(), settings());
+    let journal = journal(storage.clone(), config());
     for _ in 0..3 {
         journal.append(1, b"one").unwrap();
     }
@@ -87,9 +87,8 @@ fn jn1q_a_record_says_what_was_durable_when_it_was_written() {
 #[test]
 fn jn1r_a_payload_over_the_limit_is_refused() {
     let storage = Arc::new(MemoryStorage::new());
-    let mut settings = settings();
-    settings.record_limit = 8;
-    let journal = journal(storage.clone(), settings);
+    let config = config().record_limit(8);
+    let journal = journal(storage.clone(), config);
     let refused = journal.append(1, &[0; 9]).unwrap_err();
     let AppendError::TooLarge { bytes: 9, limit: 8 } = refused else {
         panic!("{refused}")
@@ -117,7 +116,7 @@ fn asked() -> (Arc<Hooked>, Asked) {
 #[test]
 fn jn2c_a_lone_commit_is_one_write_and_one_sync_on_its_own_thread() {
     let (storage, asked) = asked();
-    let journal = journal(storage, settings());
+    let journal = journal(storage, config());
     asked.lock().unwrap().clear();
     journal.append(1, &[7; 256]).unwrap();
     let me = std::thread::current().id();
@@ -128,7 +127,7 @@ fn jn2c_a_lone_commit_is_one_write_and_one_sync_on_its_own_thread() {
 #[test]
 fn jn2a_an_append_returns_after_a_sync_that_covers_it() {
     let storage = FaultyStorage::new();
-    let journal = journal(Arc::new(storage.clone()), settings());
+    let journal = journal(Arc::new(storage.clone()), config());
     for payload in [b"one", b"two"] {
         journal.append(1, payload).unwrap();
         // Whatever a power cut leaves, this record is in it.
@@ -141,7 +140,11 @@ fn jn2a_an_append_returns_after_a_sync_that_covers_it() {
 /// A journal whose syncs wait at a door, how many syncs there were, and the storage behind it.
 fn behind_a_door(
     door: &Arc<Door>,
-) -> (crate::durable::journal::Journal, Arc<AtomicUsize>, Arc<MemoryStorage>) {
+) -> (
+    crate::durable::journal::Journal,
+    Arc<AtomicUsize>,
+    Arc<MemoryStorage>,
+) {
     let inner = Arc::new(MemoryStorage::new());
     let syncs = Arc::new(AtomicUsize::new(0));
     let storage = Hooked::new(inner.clone(), {
@@ -154,7 +157,7 @@ fn behind_a_door(
             Ok(())
         }
     });
-    let journal = journal(storage, settings());
+    let journal = journal(storage, config());
     syncs.store(0, Ordering::Relaxed);
     (journal, syncs, inner)
 }
@@ -203,9 +206,8 @@ fn jn2h_who_has_led_does_not_wait_for_those_behind_it() {
 #[test]
 fn jn2b_sixty_four_threads_lose_nothing() {
     let storage = Arc::new(MemoryStorage::new());
-    let mut settings = settings();
-    settings.segment_bytes = 4096;
-    let journal = journal(storage.clone(), settings);
+    let config = config().segment_bytes(4096);
+    let journal = journal(storage.clone(), config);
     let sequences: Vec<u64> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0_u32..64)
             .map(|thread| {
@@ -228,7 +230,10 @@ fn jn2b_sixty_four_threads_lose_nothing() {
     });
     let segments = read_back(&*storage);
     assert!(segments.len() > 1);
-    let records: Vec<_> = segments.into_iter().flat_map(|(_, records)| records).collect();
+    let records: Vec<_> = segments
+        .into_iter()
+        .flat_map(|(_, records)| records)
+        .collect();
     assert_eq!(records.len(), 64 * 50);
     for thread in 0_u32..64 {
         let of: Vec<_> = records
@@ -246,7 +251,7 @@ fn jn2b_sixty_four_threads_lose_nothing() {
 #[test]
 fn the_directory_is_where_it_was_put() {
     let storage = Arc::new(MemoryStorage::new());
-    let journal = journal(storage.clone(), settings());
+    let journal = journal(storage.clone(), config());
     assert!(format!("{journal:?}").contains(DIR));
     assert_eq!(storage.list(std::path::Path::new(DIR)).unwrap().len(), 1);
 }

@@ -1,8 +1,7 @@
 //! From one segment to the next.
 
-use crate::durable::journal::rig::{DIR, journal, payloads, read_back, settings};
-use crate::durable::journal::start::Settings;
-use crate::durable::journal::{AppendError, EventKind};
+use crate::durable::journal::rig::{DIR, config, journal, payloads, read_back};
+use crate::durable::journal::{AppendError, EventKind, JournalConfig, SyncPolicy};
 use crate::durable::storage::faulty::{Fault, FaultyStorage};
 use crate::durable::storage::{Operation, Storage};
 use std::io::ErrorKind;
@@ -11,11 +10,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// Three records of 100 bytes fit into a segment.
-fn small() -> Settings {
-    Settings {
-        segment_bytes: 64 + 3 * 144,
-        ..settings()
-    }
+fn small() -> JournalConfig {
+    config().segment_bytes(64 + 3 * 144)
 }
 
 #[test]
@@ -55,9 +51,8 @@ fn jn4p_a_roll_syncs_the_old_then_makes_the_new_durable_then_writes_to_it() {
 #[test]
 fn jn4p_what_the_old_one_holds_unsynced_is_synced_first() {
     let storage = FaultyStorage::new();
-    let mut settings = small();
-    settings.policy = crate::durable::journal::start::Policy::Never;
-    let journal = journal(Arc::new(storage.clone()), settings);
+    let config = small().sync(SyncPolicy::Never);
+    let journal = journal(Arc::new(storage.clone()), config);
     let before = storage.trace().len();
     for n in 0..4 {
         journal.append(1, &[n; 100]).unwrap();
