@@ -14,9 +14,7 @@ pub(super) struct File {
     pub(super) len: Fate<u64>,
     /// In the order of the file; behind its end all are zeros, and so are those not in here.
     pub(super) sectors: Vec<Fate<Sector>>,
-    /// Bytes of the disk that it takes.
-    pub(super) room: u64,
-    /// Whether any sync of it has worked.
+    /// Whether a sync of it was asked for.
     pub(super) was_synced: bool,
 }
 
@@ -36,7 +34,6 @@ impl File {
         Self {
             len: Fate::stored(0),
             sectors: Vec::new(),
-            room: 0,
             was_synced: false,
         }
     }
@@ -46,7 +43,6 @@ impl File {
         Self {
             len: Fate::stored(len),
             sectors,
-            room: len,
             was_synced: true,
         }
     }
@@ -75,7 +71,6 @@ impl File {
         if len > self.len() {
             self.len.set(len);
         }
-        self.room = self.room.max(len);
     }
 
     pub(super) fn truncate(&mut self, len: u64) {
@@ -89,12 +84,9 @@ impl File {
         }
         let whole = index + usize::from(within > 0);
         for sector in self.sectors.iter_mut().skip(whole) {
-            if sector.now().is_some() {
-                sector.set(None);
-            }
+            sector.set(None);
         }
         self.len.set(len);
-        self.room = len;
     }
 
     fn change(&mut self, index: usize, change: impl FnOnce(&mut [u8; SECTOR])) {
@@ -132,7 +124,6 @@ impl File {
     pub(super) fn sync(&mut self) {
         self.len.sync();
         self.sectors.iter_mut().for_each(Fate::sync);
-        self.was_synced = true;
         // Those that were cut off for good.
         let is_gone = |fate: &Fate<Sector>| fate.options() == 1 && fate.option(0).is_none();
         while self.sectors.last().is_some_and(is_gone) {
