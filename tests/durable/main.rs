@@ -2,8 +2,10 @@
 //! that the integration tests of the call path build.
 
 mod image;
+mod journal_costs;
 mod journal_damage;
 mod journal_open;
 #[cfg(feature = "test-util")]
 mod journal_repair;
+mod journal_write;
 mod storage;
