@@ -100,6 +100,7 @@
 mod append;
 mod batch;
 mod bell;
+mod compact;
 mod config;
 mod damage;
 mod engine;
@@ -121,6 +122,7 @@ mod record;
 mod refusal;
 mod repair;
 mod report;
+mod reserve;
 mod rewrite;
 mod runtime;
 mod site;
@@ -130,6 +132,7 @@ mod survey;
 pub(crate) mod tail;
 mod waiters;
 mod walk;
+mod watched;
 mod window;
 mod writer;
 
@@ -139,6 +142,7 @@ mod rig;
 mod tests;
 
 pub use append::{AppendFuture, SyncFuture};
+pub use compact::{CompactError, Compaction};
 pub use config::{JournalConfig, OpenMode, RecoveryMode, SyncPolicy};
 pub use damage::{Damage, DamageKind, Why};
 pub use event::{EventKind, JournalEvent};
@@ -150,3 +154,4 @@ pub use reader::{ReadError, Reader, Record};
 pub use refusal::{AppendError, Poisoned};
 pub use report::{OpenReport, Progress, Stage};
 pub use status::{JournalState, JournalStatus};
+pub(crate) use watched::Watched;

@@ -68,6 +68,8 @@ mod bulkhead;
 mod circuit_breaker;
 mod exporter;
 mod figures;
+#[cfg(feature = "durable")]
+mod journal;
 mod meters;
 mod pipeline;
 mod retry;
