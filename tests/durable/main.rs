@@ -4,6 +4,7 @@
 mod image;
 mod journal_costs;
 mod journal_damage;
+mod journal_model;
 mod journal_open;
 #[cfg(feature = "test-util")]
 mod journal_repair;
