@@ -138,6 +138,24 @@ fn jn4r_what_a_segment_that_could_not_be_begun_leaves_is_no_damage() {
     assert_eq!(read(&journal, 1).len(), 2);
 }
 
+#[cfg(feature = "test-util")]
+#[test]
+fn jn3h_the_reserve_is_set_aside_by_an_open_and_fails_none() {
+    use backstop::durable::storage::Operation;
+    use backstop::durable::storage::faulty::{Fault, FaultyStorage};
+    let disk = FaultyStorage::new();
+    let storage: Arc<dyn Storage> = Arc::new(disk.clone());
+    for has_reserve in [true, false, true] {
+        if !has_reserve {
+            disk.fail(Fault::on(Operation::Reserve));
+        }
+        let (journal, report) = open(&storage, config());
+        assert_eq!(journal.status().has_reserve, has_reserve);
+        assert!(report.foreign.is_empty());
+        journal.append(1, b"one").unwrap();
+    }
+}
+
 #[test]
 fn jn9a_a_compacted_journal_opens_from_its_mark_on() {
     let storage = memory();
