@@ -1,7 +1,9 @@
 //! The durable wing as its users meet it. A binary of its own: it needs none of the web frameworks
 //! that the integration tests of the call path build.
 
+mod any_bytes;
 mod image;
+mod journal_bytes;
 mod journal_costs;
 mod journal_damage;
 mod journal_model;
