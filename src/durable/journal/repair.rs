@@ -209,7 +209,8 @@ impl Work<'_> {
         };
         let begin = survey.segments.iter().position(|segment| {
             let (first, last_there) = (segment.header.first_sequence, segment.last_sequence);
-            last_there >= plan.start && first <= last && plan.start <= last
+            let has_records = last_there >= first;
+            has_records && last_there >= plan.start && first <= last && plan.start <= last
         });
         if let Some(begin) = begin {
             // What stands behind damage is judged by what stands before it.
