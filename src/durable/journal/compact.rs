@@ -84,6 +84,14 @@ impl Core {
         Ok(done)
     }
 
+    fn is_open(&self) -> Result<(), CompactError> {
+        match self.queue.lock().refusal() {
+            Some(AppendError::Poisoned(cause)) => Err(CompactError::Poisoned(cause.clone())),
+            Some(AppendError::Closed) => Err(CompactError::Closed),
+            _ => Ok(()),
+        }
+    }
+
     /// Makes the mark durable; on a full disk, in the room of the reserve.
     fn mark(&self, sequence: u64) -> Result<(), StorageError> {
         let (storage, dir) = (&*self.site.storage, &*self.site.dir);
@@ -106,12 +114,14 @@ impl Core {
     }
 
     /// The oldest first, so that what is left has no gap.
-    fn remove(&self, victims: &[SegmentInfo], done: &mut Compaction) -> Result<(), StorageError> {
+    fn remove(&self, victims: &[SegmentInfo], done: &mut Compaction) -> Result<(), CompactError> {
         let (storage, dir) = (&*self.site.storage, &*self.site.dir);
         for victim in victims {
+            // Else the directory is another's by now.
+            self.is_open()?;
             match storage.remove(&victim.path) {
                 Err(error) if error.kind() != ErrorKind::NotFound => {
-                    return Err(StorageError::new(Operation::Remove, &victim.path, error));
+                    return Err(StorageError::new(Operation::Remove, &victim.path, error).into());
                 }
                 Ok(()) | Err(_) => {}
             }
@@ -123,7 +133,8 @@ impl Core {
         // If a crash brings some of them back, the mark says that they are not needed.
         storage
             .sync_dir(dir)
-            .map_err(StorageError::at(Operation::SyncDir, dir))
+            .map_err(StorageError::at(Operation::SyncDir, dir))?;
+        Ok(())
     }
 
     /// Sets the reserve aside if it is not. Without it the journal works, until the disk is full.
