@@ -505,6 +505,21 @@ mod tests {
     }
 
     #[test]
+    fn a_good_call_looks_until_the_minimum_was_reached_by_an_earlier_one() {
+        let window = window();
+        window.bad.store(9, Ordering::Relaxed);
+        let after = |already| window.look_after_good(0, 9, already, 10);
+        assert_eq!(after(0), Recorded::Look);
+        assert_eq!(after(1), Recorded::Look, "its cell alone is below it");
+        assert_eq!(after(10), Recorded::Settled);
+        window.note_total(0, 9, 10);
+        assert_eq!(after(0), Recorded::Look, "the first of its bucket");
+        assert_eq!(after(1), Recorded::Settled);
+        window.bad.store(0, Ordering::Relaxed);
+        assert_eq!(after(0), Recorded::Settled, "nothing bad is there");
+    }
+
+    #[test]
     fn an_older_bucket_goes_to_the_totals() {
         let window = window();
         let cell = window.cell(0, Class::Slow, 5);
