@@ -8,6 +8,7 @@
 //! | [`policy`] | what wraps a call: [bulkhead](policy::bulkhead), [retry](policy::retry), [circuit breaker](policy::circuit_breaker), [timeout](policy::timeout), or all of them as a [pipeline](policy::pipeline); layers that [fit errors](policy::errors) |
 //! | [`chaos`] | faults put around a call on purpose |
 //! | [`observe`] | metrics on request |
+//! | `durable` | what survives a crash (feature `durable`) |
 //! | [`kernel`] | what they stand on: time, outcomes, rejections, windows, events |
 //! | [`guide`] | which policy when, in which order; how to come here from other libraries |
 //!
@@ -57,6 +58,7 @@
 //! | `serde` | configurations and snapshots as text: `"30s"`, `"50%"` |
 //! | `http` | what a call over HTTP or gRPC comes to, over the types of the `http` crate |
 //! | `axum` | a layer that turns rejections into HTTP responses; with `http` |
+//! | `durable` | the wing of that name: journal, checkpoints, replay, boot; with `serde` |
 //! | `anyhow` | `anyhow::Error` as the error of a stack |
 //! | `test-util` | tokio's clock as the default one, for tests with paused time; for dev-dependencies only |
 //!
@@ -76,6 +78,9 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod chaos;
+#[cfg(feature = "durable")]
+#[cfg_attr(docsrs, doc(cfg(feature = "durable")))]
+pub mod durable;
 #[cfg(any(doc, doctest))]
 pub mod guide;
 pub mod kernel;
