@@ -1,6 +1,7 @@
 //! Checkpoints of a state, kept so that a damaged or suspect one can be passed over.
 
 mod checkpoint;
+mod directory;
 mod error;
 mod machine;
 mod marks;
@@ -8,6 +9,7 @@ mod memory;
 mod store;
 
 pub use checkpoint::{About, Checkpoint, Entry, Latest, PassedOver, Reason};
+pub use directory::{DirectoryConfig, DirectoryError, DirectoryStore};
 pub use error::{LoadError, StoreError};
 pub use marks::{Mark, Marks};
 pub use memory::MemoryStore;
