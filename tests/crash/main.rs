@@ -8,5 +8,6 @@
 //! `BACKSTOP_SOAK=1` runs longer scripts.
 
 mod harness;
+mod stores;
 mod toy;
 mod trace;
