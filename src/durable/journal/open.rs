@@ -351,15 +351,15 @@ fn report(
         _ => (0, survey.damaged_bytes),
     };
     let kept = survey.records - dropped;
-    let first = if kept > 0 { survey.first } else { 0 };
     let span = match kept {
         0 => 0,
-        _ => plan.last_sequence.saturating_sub(first - 1),
+        _ => plan.last_sequence.saturating_sub(survey.first - 1),
     };
+    let first = repaired.segments.first();
     OpenReport {
         is_new: false,
         epoch: plan.epoch,
-        first_sequence: first,
+        first_sequence: first.map_or(plan.start, |first| first.header.first_sequence),
         last_sequence: plan.last_sequence,
         low_water: survey.low_water,
         watermark: survey.watermark,
