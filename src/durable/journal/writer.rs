@@ -4,8 +4,9 @@ use super::batch::{Batch, noted};
 use super::format::{RecordHeader, SEGMENT_HEADER, Seed, SegmentHeader, record_len};
 use super::refusal::{AppendError, Poisoned};
 use super::site::Site;
-use super::tail::{SegmentInfo, Tail, create_segment, write_whole};
+use super::tail::{NotBegun, SegmentInfo, Tail, create_segment, write_whole};
 use crate::durable::storage::{Operation, StorageError};
+use std::io;
 
 /// The end of the journal, in the hands of who leads: nobody else writes.
 #[derive(Debug)]
@@ -179,17 +180,10 @@ impl Writer {
     }
 
     fn put(&mut self, site: &Site, bytes: &[u8], run: Run) -> Result<(), Failure> {
-        let tail = &mut self.tail;
-        if let Err(error) = write_whole(&*tail.file, bytes) {
-            let write = StorageError::new(Operation::Append, &tail.path, error);
-            return Err(match tail.file.truncate(tail.len) {
-                Ok(()) => Failure::Write(write),
-                Err(error) => {
-                    let cut = StorageError::new(Operation::Truncate, &tail.path, error);
-                    Failure::Poisoned(Poisoned::by_cut(write, cut))
-                }
-            });
+        if let Err(error) = write_whole(&*self.tail.file, bytes) {
+            return Err(self.cut(site, error));
         }
+        let tail = &mut self.tail;
         let len = bytes.len() as u64;
         tail.len += len;
         tail.last_sequence += run.records;
@@ -198,6 +192,22 @@ impl Writer {
         self.is_dirty = true;
         site.figures.appended(run.records, len);
         Ok(())
+    }
+
+    /// Takes what a failed write has left off the file, durably: what is written next, here or into the
+    /// next segment, must not be found with some of it in between.
+    fn cut(&mut self, site: &Site, error: io::Error) -> Failure {
+        let tail = &self.tail;
+        let write = StorageError::new(Operation::Append, &tail.path, error);
+        if let Err(error) = tail.file.truncate(tail.len) {
+            let cut = StorageError::new(Operation::Truncate, &tail.path, error);
+            return Failure::Poisoned(Poisoned::by_cut(write, cut));
+        }
+        self.is_dirty = true;
+        match self.sync(site) {
+            Ok(()) => Failure::Write(write),
+            Err(poisoned) => poisoned,
+        }
     }
 
     fn sync(&mut self, site: &Site) -> Result<(), Failure> {
@@ -230,11 +240,11 @@ impl Writer {
             previous_crc: tail.last_crc,
         };
         let begun = create_segment(&*site.storage, &site.dir, header);
-        let (file, path) = begun.map_err(|error| {
-            if error.operation().is_sync() {
-                Failure::Poisoned(Poisoned::by_sync(error))
-            } else {
-                Failure::Write(error)
+        let (file, path) = begun.map_err(|not_begun| match not_begun {
+            NotBegun::Failed(error) => Failure::Write(error),
+            NotBegun::Unsure(error) => Failure::Poisoned(Poisoned::by_sync(error)),
+            NotBegun::Left { begin, removal } => {
+                Failure::Poisoned(Poisoned::by_cut(begin, removal))
             }
         })?;
         let mut segments = site.segments.lock();
