@@ -1,6 +1,6 @@
 //! Where a journal ends: the segment that is appended to, and how one is begun.
 
-use super::format::SegmentHeader;
+use super::format::{SEGMENT_HEADER, SegmentHeader};
 use crate::durable::storage::{Operation, Storage, StorageError, StorageFile};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -84,7 +84,18 @@ fn begin(
     file: &dyn StorageFile,
     header: SegmentHeader,
 ) -> Result<(), StorageError> {
-    write_whole(file, &header.encode()).map_err(StorageError::at(Operation::Append, path))?;
+    let bytes = header.encode();
+    let written = file.append(&bytes);
+    if !matches!(written, Ok(SEGMENT_HEADER)) {
+        // Half a header, once the system has stored it so, looks like damage: see the writer.
+        file.truncate(0)
+            .map_err(StorageError::at(Operation::Truncate, path))?;
+        file.sync()
+            .map_err(StorageError::at(Operation::Sync, path))?;
+        written
+            .and_then(|_| write_whole(file, &bytes))
+            .map_err(StorageError::at(Operation::Append, path))?;
+    }
     file.sync()
         .map_err(StorageError::at(Operation::Sync, path))?;
     storage
