@@ -1,4 +1,5 @@
 //! The durable wing as its users meet it. A binary of its own: it needs none of the web frameworks
 //! that the integration tests of the call path build.
 
+mod snapshot;
 mod storage;

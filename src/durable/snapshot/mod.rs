@@ -1,13 +1,19 @@
 //! Checkpoints of a state, kept so that a damaged or suspect one can be passed over.
 
 mod checkpoint;
+#[cfg(any(test, feature = "test-util"))]
+#[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
+pub mod conformance;
 mod directory;
 mod error;
 mod figures;
 mod machine;
 mod marks;
 mod memory;
+mod notes;
 mod offloaded;
+#[cfg(feature = "redb")]
+mod redb;
 mod store;
 mod typed;
 
@@ -17,6 +23,9 @@ pub use error::{LoadError, StoreError};
 pub(crate) use figures::Watched;
 pub use marks::{Mark, Marks};
 pub use memory::MemoryStore;
+#[cfg(feature = "redb")]
+#[cfg_attr(docsrs, doc(cfg(feature = "redb")))]
+pub use redb::RedbStore;
 pub use store::{CheckpointStore, Saved};
 pub use typed::{Checkpoints, Recovered, RestoreError, Restored, SaveError};
 

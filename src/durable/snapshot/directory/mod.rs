@@ -3,7 +3,6 @@
 mod config;
 mod files;
 mod names;
-mod notes;
 mod open;
 mod shelf;
 

@@ -1,0 +1,8 @@
+//! Checkpoints: what all stores do, and what a directory survives.
+
+mod crash;
+mod directory;
+#[cfg(feature = "redb")]
+mod redb;
+mod rig;
+mod stores;
