@@ -6,3 +6,4 @@ mod directory;
 mod redb;
 mod rig;
 mod stores;
+mod typed;
