@@ -2,6 +2,8 @@
 
 mod crash;
 mod directory;
+mod figures;
+mod model;
 #[cfg(feature = "redb")]
 mod redb;
 mod rig;
