@@ -129,7 +129,7 @@ fn sn2b_lengths_are_looked_at_before_they_are_followed() {
 
 #[test]
 fn sn2c_an_unknown_version_of_the_format_is_told_from_damage() {
-    for (at, value) in [(8, 2), (12, 72), (52, 2), (58, 1)] {
+    for (at, value) in [(8, 2), (12, 72), (52, 3), (52, 0), (58, 1)] {
         let bytes = forged(|bytes| bytes[at] = value);
         let found = Envelope::decode(&bytes);
         let is_version = matches!(found, Err(EnvelopeError::Version(_)));

@@ -161,6 +161,7 @@ impl Header {
         let is_known = version == VERSION
             && u32::from_le_bytes(array(bytes, 12)) == 64
             && flags & !HAS_DIGEST == 0
+            && (flags & HAS_DIGEST != 0 || bytes[40..48] == [0; 8])
             && bytes[58..60] == [0, 0];
         if !is_known {
             return Err(EnvelopeError::Version(version));
