@@ -209,7 +209,7 @@ impl Header {
     ) -> Result<(&'a str, &'a str), EnvelopeError> {
         let at = usize::from(self.type_name).min(names.len());
         let (type_name, codec) = names.split_at(at);
-        let name = |bytes| str::from_utf8(bytes).map_err(|_| EnvelopeError::Name);
+        let name = |bytes| std::str::from_utf8(bytes).map_err(|_| EnvelopeError::Name);
         Ok((name(type_name)?, name(codec)?))
     }
 }
