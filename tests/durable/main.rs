@@ -1,4 +1,6 @@
 //! The durable wing as its users meet it. A binary of its own: it needs none of the web frameworks
 //! that the integration tests of the call path build.
 
+mod codec;
+mod snapshot;
 mod storage;
