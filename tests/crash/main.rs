@@ -8,5 +8,8 @@
 //! `BACKSTOP_SOAK=1` runs longer scripts.
 
 mod harness;
+mod journal;
+mod ledger;
+mod stores;
 mod toy;
 mod trace;

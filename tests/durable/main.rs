@@ -3,4 +3,9 @@
 
 mod codec;
 mod snapshot;
+mod image;
+mod journal_damage;
+mod journal_open;
+#[cfg(feature = "test-util")]
+mod journal_repair;
 mod storage;
