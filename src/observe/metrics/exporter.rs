@@ -17,6 +17,7 @@ use std::time::Duration;
 /// [`Compartment`](crate::policy::bulkhead::Compartment), a [`Retry`](crate::Retry), a
 /// [`Timeout`](crate::Timeout), and a [`Pipeline`](crate::Pipeline), which is all of its parts; with the
 /// feature `durable` the `Checkpoints` of a key.
+/// feature `durable` a `Journal`.
 ///
 /// It is sealed: what is published is listed in [`names`].
 pub trait Exported: Sealed {}
