@@ -1,0 +1,29 @@
+//! Replay: the state of a stream as it was at a point in time.
+//!
+//! # Rules
+//!
+#![doc = include_str!("RULES.md")]
+#![allow(clippy::doc_markdown, reason = "a rule's id is no identifier")]
+
+mod config;
+mod digest;
+mod error;
+mod events;
+mod guard;
+mod handle;
+mod machine;
+mod memory;
+mod report;
+mod state;
+mod target;
+
+pub use config::{OnRejected, OnUndecodable, ReplayConfig};
+pub use digest::{Digest, Digester};
+pub use error::{ReplayError, ReplayErrorKind};
+pub use events::{Bounds, Event, EventError, EventReader, EventStore};
+pub use guard::Panic;
+pub use handle::{Replay, Replayer};
+pub use memory::MemoryEvents;
+pub use report::{FailedEvent, Failure, PassedOver, ReplayProgress, ReplayReport, Skipped};
+pub use state::{EventSourced, Invalid, Rejected, Undecodable};
+pub use target::Target;
