@@ -3,5 +3,6 @@
 
 mod replay_failures;
 mod replay_rig;
+mod replay_snapshots;
 mod replay_targets;
 mod storage;

@@ -1,9 +1,11 @@
 //! Why a replay failed.
 
+use super::digest::Digest;
 use super::events::EventError;
 use super::guard::Panic;
 use super::report::{FailedEvent, ReplayReport};
 use super::state::Invalid;
+use crate::durable::snapshot::StoreError;
 use std::error::Error;
 use std::fmt;
 use std::time::SystemTime;
@@ -22,6 +24,8 @@ pub struct ReplayError {
 pub enum ReplayErrorKind {
     /// The store of events failed, or has no such stream.
     Events(EventError),
+    /// The store of snapshots failed.
+    Snapshots(StoreError),
     /// The target is behind the last event, and [`or_latest`](super::Replayer::or_latest) was not said.
     BeyondEnd {
         /// The last event there is; 0: none.
@@ -48,6 +52,16 @@ pub enum ReplayErrorKind {
         snapshot: u64,
         /// The last event in the stream.
         last: u64,
+    },
+    /// The state in a snapshot is not the one that was saved, though what is derived in it was made
+    /// anew: the digest or the codec has changed, or does not cover the same parts.
+    DigestMismatch {
+        /// The last event in the snapshot.
+        snapshot: u64,
+        /// The digest that was stored with it.
+        recorded: Digest,
+        /// That of the state.
+        found: Digest,
     },
     /// An event is older than the one before it, so a time names no point of the stream.
     TimeWentBack {
@@ -114,6 +128,16 @@ impl fmt::Display for ReplayErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Events(error) => error.fmt(f),
+            Self::Snapshots(error) => write!(f, "snapshots cannot be read: {error}"),
+            Self::DigestMismatch {
+                snapshot,
+                recorded,
+                found,
+            } => write!(
+                f,
+                "the state in the snapshot at {snapshot} has the digest {found}, and was saved with \
+                 {recorded}"
+            ),
             Self::BeyondEnd { last: 0 } => f.write_str("there are no events"),
             Self::BeyondEnd { last } => write!(f, "the last event is {last}"),
             Self::Compacted { needed, first } => write!(
@@ -158,6 +182,7 @@ impl Error for ReplayError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match &self.kind {
             ReplayErrorKind::Events(error) => Some(error),
+            ReplayErrorKind::Snapshots(error) => Some(error),
             ReplayErrorKind::Invalid(invalid) => Some(invalid),
             ReplayErrorKind::Panicked { panic, .. } => Some(panic),
             _ => None,

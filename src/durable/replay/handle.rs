@@ -7,8 +7,11 @@ use super::events::{Bounds, EventStore};
 use super::guard::caught;
 use super::machine::{Finished, Goal, Machine};
 use super::report::{ReplayProgress, ReplayReport};
+use super::start::Snapshots;
 use super::state::EventSourced;
 use super::target::Target;
+use crate::durable::codec::StateError;
+use crate::durable::snapshot::{Checkpoint, CheckpointStore};
 use crate::kernel::clock::Clock;
 use crate::kernel::instant::Instant;
 use std::fmt;
@@ -21,6 +24,7 @@ pub struct Replayer<'a, S> {
     events: &'a dyn EventStore,
     stream: &'a str,
     initial: S,
+    snapshots: Option<Snapshots<'a, S>>,
     target: Target,
     or_latest: bool,
     config: ReplayConfig,
@@ -52,12 +56,28 @@ impl<'a, S: EventSourced> Replayer<'a, S> {
             events,
             stream,
             initial,
+            snapshots: None,
             target: Target::Latest,
             or_latest: false,
             config: ReplayConfig::default(),
             clock: Clock::default(),
             progress: None,
         }
+    }
+
+    /// Begins with the nearest sound snapshot at the target or before it, instead of the first event.
+    /// Snapshots are kept under the name of the stream; `decode` makes a state of one.
+    ///
+    /// The wall time of a snapshot must be that of its last event, or a time names another point of
+    /// the stream with it than without it.
+    pub fn snapshots(
+        mut self,
+        store: &'a dyn CheckpointStore,
+        decode: impl Fn(&Checkpoint) -> Result<S, StateError> + 'a,
+    ) -> Self {
+        let decode = Box::new(decode);
+        self.snapshots = Some(Snapshots { store, decode });
+        self
     }
 
     /// Where to; to the latest event by default.
@@ -118,14 +138,26 @@ impl<'a, S: EventSourced> Replayer<'a, S> {
         report: &mut ReplayReport,
         started: Instant,
     ) -> Result<Finished<S>, ReplayErrorKind> {
+        let history = match &self.snapshots {
+            Some(snapshots) => snapshots.history(self.stream)?,
+            None => Vec::new(),
+        };
         let bounds = self.events.bounds(self.stream)?;
         let goal = self.goal(bounds)?;
-        let start = (self.initial, None);
-        if report.through < goal.through && report.through + 1 < bounds.first {
-            return Err(ReplayErrorKind::Compacted {
-                needed: report.through + 1,
-                first: bounds.first,
-            });
+        let loaded = match &self.snapshots {
+            Some(snapshots) => {
+                snapshots.load(&history, (self.stream, self.target, bounds), report)?
+            }
+            None => None,
+        };
+        let start = match loaded {
+            Some((state, wall)) => (state, Some(wall)),
+            None => (self.initial, None),
+        };
+        let needed = report.through + 1;
+        if report.through < goal.through && needed < bounds.first {
+            let first = bounds.first;
+            return Err(ReplayErrorKind::Compacted { needed, first });
         }
         let mut teller = Teller {
             clock: &self.clock,
@@ -154,13 +186,17 @@ impl<'a, S: EventSourced> Replayer<'a, S> {
     }
 
     /// What the target comes to in this stream.
-    fn goal(&self, bounds: Bounds) -> Result<Goal, ReplayErrorKind> {
+    fn goal(&mut self, bounds: Bounds) -> Result<Goal, ReplayErrorKind> {
         let last = bounds.last;
         let (through, until) = match self.target {
-            Target::Sequence(target) if target > last && !self.or_latest => {
-                return Err(ReplayErrorKind::BeyondEnd { last });
+            Target::Sequence(target) if target > last => {
+                if !self.or_latest {
+                    return Err(ReplayErrorKind::BeyondEnd { last });
+                }
+                self.target = Target::Latest;
+                (last, None)
             }
-            Target::Sequence(target) => (target.min(last), None),
+            Target::Sequence(target) => (target, None),
             Target::Latest => (last, None),
             Target::Time(time) => (last, Some(time)),
         };

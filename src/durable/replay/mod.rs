@@ -14,6 +14,7 @@ mod handle;
 mod machine;
 mod memory;
 mod report;
+mod start;
 mod state;
 mod target;
 
@@ -24,6 +25,6 @@ pub use events::{Bounds, Event, EventError, EventReader, EventStore};
 pub use guard::Panic;
 pub use handle::{Replay, Replayer};
 pub use memory::MemoryEvents;
-pub use report::{FailedEvent, Failure, PassedOver, ReplayProgress, ReplayReport, Skipped};
+pub use report::{Comparison, FailedEvent, Failure, ReplayProgress, ReplayReport, Skipped};
 pub use state::{EventSourced, Invalid, Rejected, Undecodable};
 pub use target::Target;

@@ -1,6 +1,7 @@
 //! What a replay did.
 
 use super::target::Target;
+use crate::durable::snapshot::PassedOver;
 use std::fmt;
 use std::time::Duration;
 
@@ -84,26 +85,27 @@ impl Skipped {
     }
 }
 
-/// A snapshot that a replay would have begun with, and why it did not.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// How a loaded state compared with the digest that was stored with it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub struct PassedOver {
-    /// The last event that is in it.
-    pub sequence: u64,
-    /// What is wrong with it.
-    pub why: String,
+pub enum Comparison {
+    /// Nothing was compared: no snapshot was loaded, none was stored with it, or the state makes none.
+    #[default]
+    Unchecked,
+    /// They are the same.
+    Same,
+    /// They differed, and were the same when what is derived had been made anew.
+    Rebuilt,
 }
 
-impl PassedOver {
-    pub(crate) const fn new(sequence: u64, why: String) -> Self {
-        Self { sequence, why }
-    }
-}
-
-impl fmt::Display for PassedOver {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { sequence, why } = self;
-        write!(f, "the snapshot at {sequence} was passed over: {why}")
+impl Comparison {
+    /// In `snake_case`, as in a label.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unchecked => "unchecked",
+            Self::Same => "same",
+            Self::Rebuilt => "rebuilt",
+        }
     }
 }
 
@@ -119,6 +121,8 @@ pub struct ReplayReport {
     pub snapshot: Option<u64>,
     /// The newer snapshots that would have served if they were sound, newest first.
     pub passed_over: Vec<PassedOver>,
+    /// How the state in the snapshot compared with the digest stored with it.
+    pub comparison: Comparison,
     /// The last event that was looked at, or that is in the snapshot.
     pub through: u64,
     /// How many events were applied.
@@ -145,6 +149,7 @@ impl ReplayReport {
             target,
             snapshot: None,
             passed_over: Vec::new(),
+            comparison: Comparison::Unchecked,
             through: 0,
             applied: 0,
             skipped: Skipped::default(),
@@ -168,7 +173,10 @@ impl fmt::Display for ReplayReport {
             self.through
         )?;
         match self.snapshot {
-            Some(sequence) => write!(f, " upon the snapshot at {sequence}")?,
+            Some(sequence) => {
+                let comparison = self.comparison.name();
+                write!(f, " upon the snapshot at {sequence} (digest {comparison})")?;
+            }
             None => f.write_str(" from the first one")?,
         }
         write!(f, " in {:?}", self.took)?;
@@ -190,7 +198,7 @@ impl fmt::Display for ReplayReport {
             write!(f, "; stopped before {event}")?;
         }
         for passed_over in &self.passed_over {
-            write!(f, "; {passed_over}")?;
+            write!(f, "; passed over {passed_over}")?;
         }
         Ok(())
     }

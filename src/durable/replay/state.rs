@@ -95,6 +95,10 @@ pub trait EventSourced: Clone {
         Ok(())
     }
 
+    /// Makes anew what is derived from the rest of the state, as an index is. Called for a loaded state
+    /// whose digest is not the one that was stored with it. By default nothing is derived.
+    fn rebuild(&mut self) {}
+
     /// A digest of all that matters of the state, the same in every process: see
     /// [`Digester`](super::Digester). It is stored with each snapshot and compared when that is loaded.
     /// By default there is none, and nothing is compared.

@@ -21,17 +21,6 @@ pub enum Target {
     Time(SystemTime),
 }
 
-impl Target {
-    /// Whether a state at that sequence and time is at the target or before it.
-    pub(super) fn is_at_or_after(self, sequence: u64, wall: SystemTime) -> bool {
-        match self {
-            Self::Latest => true,
-            Self::Sequence(target) => sequence <= target,
-            Self::Time(target) => wall <= target,
-        }
-    }
-}
-
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,0 +1,7 @@
+//! The ledger, without its command line: what the example runs, and the kill tests too.
+
+pub mod book;
+pub mod client;
+pub mod load;
+pub mod process;
+pub mod server;
