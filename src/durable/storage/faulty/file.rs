@@ -16,7 +16,7 @@ pub(super) struct File {
     pub(super) sectors: Vec<Fate<Sector>>,
     /// Bytes of the disk that it takes.
     pub(super) room: u64,
-    /// Whether any sync of it has worked.
+    /// Whether a sync of it was asked for.
     pub(super) was_synced: bool,
 }
 
@@ -89,9 +89,7 @@ impl File {
         }
         let whole = index + usize::from(within > 0);
         for sector in self.sectors.iter_mut().skip(whole) {
-            if sector.now().is_some() {
-                sector.set(None);
-            }
+            sector.set(None);
         }
         self.len.set(len);
         self.room = len;
@@ -132,7 +130,6 @@ impl File {
     pub(super) fn sync(&mut self) {
         self.len.sync();
         self.sectors.iter_mut().for_each(Fate::sync);
-        self.was_synced = true;
         // Those that were cut off for good.
         let is_gone = |fate: &Fate<Sector>| fate.options() == 1 && fate.option(0).is_none();
         while self.sectors.last().is_some_and(is_gone) {

@@ -174,11 +174,14 @@ impl Core {
     }
 
     pub(super) fn sync(&mut self, file: usize, plan: Plan) {
-        let kind = if self.disk.files[file].was_synced {
+        let found = self.disk.file(file);
+        let kind = if found.was_synced {
             SyncKind::Data
         } else {
             SyncKind::NewFile
         };
+        // An ignored one was asked for, too: what is missing is this call, not all that follow.
+        found.was_synced = true;
         if !plan.acts {
             self.disk.file(file).fail_sync();
         } else if !self.ignored.has(kind) {

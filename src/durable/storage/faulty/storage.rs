@@ -3,7 +3,7 @@
 use super::SyncKind;
 use super::cut::PowerCut;
 use super::disk::Disk;
-use super::fault::{Fault, Faults};
+use super::fault::{Fault, Faults, Plan, failure};
 use super::open_file::{FaultyFile, FaultyLock};
 use super::state::{Asked, Core, Ignored, Random, Stop};
 use super::trace::Call;
@@ -152,7 +152,7 @@ impl FaultyStorage {
     pub(super) fn call<T>(
         &self,
         asked: Asked<'_>,
-        act: impl FnOnce(&mut Core, &mut Call, super::fault::Plan) -> io::Result<T>,
+        act: impl FnOnce(&mut Core, &mut Call, Plan) -> io::Result<T>,
     ) -> io::Result<T> {
         // Users' predicates run before the lock is taken.
         let planned = self.0.faults.plan(asked.operation, asked.path);
@@ -253,18 +253,24 @@ impl Storage for FaultyStorage {
 
     fn lock(&self, path: &Path, holder: &str) -> Result<Box<dyn StorageLock>, LockError> {
         let of = named(path);
+        let mut is_taken = false;
         let held = self.plain(Asked::of(Operation::Lock, path), |core, call| {
             if let Some(holder) = core.locked.get(&of) {
                 return Ok(Some(holder.clone()));
             }
             call.file = Some(core.lock_file(path, holder)? as u64);
             core.locked.insert(of.clone(), holder.to_owned());
+            is_taken = true;
             Ok(None)
         });
-        match held {
-            Ok(None) => Ok(Box::new(FaultyLock::new(self.clone(), of))),
-            Ok(Some(holder)) => Err(LockError::Held { holder }),
-            Err(error) => Err(LockError::Io(error)),
+        // Given back at once if the call fails although it was done.
+        let lock = is_taken.then(|| FaultyLock::new(self.clone(), of));
+        match (held, lock) {
+            (Ok(Some(holder)), _) => Err(LockError::Held { holder }),
+            (Ok(None), Some(lock)) => Ok(Box::new(lock)),
+            // A call that does nothing fails, so this is not reached.
+            (Ok(None), None) => Err(LockError::Io(failure(None))),
+            (Err(error), _) => Err(LockError::Io(error)),
         }
     }
 }

@@ -5,7 +5,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SyncKind {
-    /// Of a file of which something was synced before.
+    /// Of a file that was synced before, or that a crash left.
     Data,
     /// The first of a new file.
     NewFile,
