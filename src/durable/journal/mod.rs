@@ -2,10 +2,12 @@
 
 mod append;
 mod batch;
+mod config;
 mod engine;
 mod figures;
 pub(crate) mod format;
 mod handle;
+mod low_water;
 mod queue;
 mod refusal;
 mod runtime;
@@ -21,5 +23,6 @@ mod rig;
 mod tests;
 
 pub use append::{AppendFuture, SyncFuture};
+pub use config::{JournalConfig, OpenMode, RecoveryMode, SyncPolicy};
 pub use handle::Journal;
 pub use refusal::{AppendError, Poisoned};
