@@ -234,7 +234,7 @@ fn rp3a_an_invalid_state_is_not_handed_out() {
     assert!(matches!(error.kind(), Kind::Invalid(_)), "{error}");
     assert_eq!(
         error.to_string(),
-        "tape cannot be replayed to the latest event: the state there is not valid: it is spoilt"
+        "tape cannot be replayed to the latest event: at the target, the state is not valid: it is spoilt"
     );
     let replayed = Replayer::new(
         &stream(&[Does::Fits, Does::Spoils]),

@@ -1,8 +1,9 @@
 //! A state whose events fail in each way there is, and the naive fold that a replay must agree with.
 
+use backstop::durable::codec::{State, StateError};
 use backstop::durable::replay::{
-    Digest, Digester, Event, EventSourced, Failure, Invalid, MemoryEvents, OnRejected,
-    OnUndecodable, Rejected, Undecodable,
+    Digest, Digester, Event, EventSourced, Failure, MemoryEvents, OnRejected, OnUndecodable,
+    Rejected, Undecodable,
 };
 use std::cell::Cell;
 use std::time::{Duration, SystemTime};
@@ -100,6 +101,21 @@ pub(crate) struct Mark {
     number: u64,
 }
 
+impl State for Tape {
+    const TYPE: &'static str = "tape";
+
+    fn validate(&self) -> Result<(), StateError> {
+        assert!(
+            self.spoilt != Some(Does::SpoilsValidate as u32),
+            "no opinion"
+        );
+        if self.spoilt == Some(Does::Spoils as u32) {
+            return Err(StateError::invalid("it is spoilt"));
+        }
+        Ok(())
+    }
+}
+
 impl EventSourced for Tape {
     type Event<'a> = Mark;
 
@@ -134,17 +150,6 @@ impl EventSourced for Tape {
         assert!(mark.kind != Does::PanicsInApply as u32, "no place for this");
         if (Does::Spoils as u32..=Does::SpoilsClone as u32).contains(&mark.kind) {
             self.spoilt = Some(mark.kind);
-        }
-        Ok(())
-    }
-
-    fn validate(&self) -> Result<(), Invalid> {
-        assert!(
-            self.spoilt != Some(Does::SpoilsValidate as u32),
-            "no opinion"
-        );
-        if self.spoilt == Some(Does::Spoils as u32) {
-            return Err(Invalid::new("it is spoilt"));
         }
         Ok(())
     }

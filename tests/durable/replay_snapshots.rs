@@ -1,20 +1,15 @@
 //! Where a replay begins.
 
 use crate::replay_rig::{Does, STREAM, Tape, fitting, second, stream};
-use backstop::durable::codec::{CodecError, StateError};
+use backstop::durable::codec::{Codec, Postcard, State, StateError};
 use backstop::durable::replay::{
-    Comparison, Digest, Event, EventSourced, Invalid, MemoryEvents, Rejected, Replay, ReplayError,
+    Comparison, Digest, Event, EventSourced, MemoryEvents, Rejected, Replay, ReplayError,
     ReplayErrorKind as Kind, Replayer, Target, Undecodable,
 };
 use backstop::durable::snapshot::{
     Checkpoint, CheckpointStore, Entry, LoadError, Mark, Marks, MemoryStore, Saved, StoreError,
 };
 use std::time::Duration;
-
-fn decode(checkpoint: &Checkpoint) -> Result<Tape, StateError> {
-    postcard::from_bytes(&checkpoint.payload)
-        .map_err(|error| CodecError::new("postcard", error).into())
-}
 
 fn checkpoint(sequence: u64, tape: &Tape) -> Checkpoint {
     Checkpoint {
@@ -53,7 +48,7 @@ fn to(
     target: Target,
 ) -> Result<Replay<Tape>, ReplayError> {
     Replayer::new(events, STREAM, Tape::default())
-        .snapshots(store, decode)
+        .snapshots(store, Postcard)
         .target(target)
         .run()
 }
@@ -166,6 +161,36 @@ fn rp1f_a_bad_snapshot_is_passed_over() {
 }
 
 #[test]
+fn rp1f_a_snapshot_of_something_else_is_passed_over() {
+    let store = snapshots(&[1]);
+    let sound = checkpoint(2, &tape(2));
+    let others = [
+        Checkpoint {
+            type_name: "disk".into(),
+            ..sound.clone()
+        },
+        Checkpoint {
+            sequence: 3,
+            codec: "json".into(),
+            ..sound.clone()
+        },
+        Checkpoint {
+            sequence: 4,
+            version: 2,
+            ..sound
+        },
+    ];
+    for other in &others {
+        store.save(STREAM, other).unwrap();
+    }
+    let replay = to(&fitting(5), &store, Target::Latest).unwrap();
+    assert_eq!((replay.report.snapshot, replay.state), (Some(1), tape(5)));
+    let passed_over = replay.report.passed_over.iter();
+    let why: Vec<_> = passed_over.map(|passed| passed.reason.name()).collect();
+    assert_eq!(why, ["unknown_version", "other_codec", "other_type"]);
+}
+
+#[test]
 fn rp1f_without_a_sound_snapshot_the_first_event_serves_or_is_missed() {
     let events = fitting(10);
     let store = snapshots(&[4, 8]);
@@ -251,7 +276,7 @@ fn rp1k_a_snapshot_ahead_of_the_events_is_an_error() {
         );
     }
     let beyond = Replayer::new(&events, STREAM, Tape::default())
-        .snapshots(&store, decode)
+        .snapshots(&store, Postcard)
         .target(Target::Sequence(6))
         .or_latest()
         .run();
@@ -281,7 +306,7 @@ fn rp1k_a_snapshot_ahead_of_the_events_is_an_error() {
 }
 
 /// A sum, and beside it what is derived from it: that it is even.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 struct Sum {
     sum: u64,
     is_odd: bool,
@@ -289,6 +314,22 @@ struct Sum {
     rebuilds: u32,
     is_stubborn: bool,
     is_silent: bool,
+}
+
+impl State for Sum {
+    const TYPE: &'static str = "tape";
+
+    fn migrate<C: Codec>(_: u32, bytes: &[u8], codec: &C) -> Result<Self, StateError> {
+        Ok(codec.decode(bytes)?)
+    }
+
+    fn validate(&self) -> Result<(), StateError> {
+        if self.is_odd == (self.sum % 2 == 1) {
+            Ok(())
+        } else {
+            Err(StateError::invalid("the derived part is wrong"))
+        }
+    }
 }
 
 impl EventSourced for Sum {
@@ -305,14 +346,6 @@ impl EventSourced for Sum {
         self.sum += number;
         self.is_odd = self.sum % 2 == 1;
         Ok(())
-    }
-
-    fn validate(&self) -> Result<(), Invalid> {
-        if self.is_odd == (self.sum % 2 == 1) {
-            Ok(())
-        } else {
-            Err(Invalid::new("the derived part is wrong"))
-        }
     }
 
     fn rebuild(&mut self) {
@@ -349,15 +382,17 @@ fn rp3d_a_loaded_state_is_compared_with_its_digest() {
         is_silent: true,
         ..sum.clone()
     };
-    let replay = |digest, state: &Sum| {
+    let replay = |version, digest, state: &Sum| {
         let store = MemoryStore::new();
         let saved = Checkpoint {
             digest,
+            version,
+            payload: postcard::to_stdvec(state).unwrap(),
             ..checkpoint(2, &Tape::default())
         };
         store.save(STREAM, &saved).unwrap();
         Replayer::new(&events, STREAM, Sum::default())
-            .snapshots(&store, |_| Ok(state.clone()))
+            .snapshots(&store, Postcard)
             .run()
     };
     for (digest, state, comparison, rebuilds) in [
@@ -366,11 +401,14 @@ fn rp3d_a_loaded_state_is_compared_with_its_digest() {
         (recorded, &silent, Comparison::Unchecked, 0),
         (recorded, &stale, Comparison::Rebuilt, 1),
     ] {
-        let replay = replay(digest, state).unwrap();
+        let replay = replay(1, digest, state).unwrap();
         assert_eq!(replay.report.comparison, comparison);
         assert_eq!((replay.state.sum, replay.state.rebuilds), (10, rebuilds));
     }
-    let error = replay(recorded, &stubborn).unwrap_err();
+    // The digest of another version is that of another form.
+    let migrated = replay(0, Some(1), &sum).unwrap();
+    assert_eq!(migrated.report.comparison, Comparison::Unchecked);
+    let error = replay(1, recorded, &stubborn).unwrap_err();
     let Kind::DigestMismatch {
         snapshot: 2,
         recorded,

@@ -2,8 +2,8 @@
 
 use crate::replay_rig::{Does, STREAM, Tape, fitting, second, stream};
 use backstop::durable::replay::{
-    Bounds, Event, EventError, EventReader, EventStore, MemoryEvents, Replay, ReplayError,
-    ReplayErrorKind as Kind, Replayer, Target,
+    Bounds, Event, EventError, EventReader, EventStore, MemoryEvents, OnGap, OnRejected, Replay,
+    ReplayConfig, ReplayError, ReplayErrorKind as Kind, Replayer, Target,
 };
 use backstop::kernel::clock::Clock;
 use std::time::Duration;
@@ -167,6 +167,54 @@ fn rp1g_a_gap_is_an_error_wherever_it_is() {
     };
     let error = to(&short, Target::Latest).unwrap_err();
     assert!(missing(3, None)(error.kind()), "at the end: {error}");
+}
+
+#[test]
+fn rp1m_missing_events_can_be_accepted() {
+    let events = MemoryEvents::new();
+    for n in [2_u64, 3, 6, 9] {
+        let payload = n.to_le_bytes();
+        events.insert(STREAM, Event::new(n, 1, second(n), &payload));
+    }
+    events.insert(
+        STREAM,
+        Event::new(7, Does::FailsInApply as u32, second(7), &[0; 8]),
+    );
+    let config = ReplayConfig::default()
+        .on_gap(OnGap::Skip)
+        .on_rejected(OnRejected::Skip { limit: 1 });
+    let replay = |target| {
+        Replayer::new(&events, STREAM, Tape::default())
+            .config(config)
+            .target(target)
+            .run()
+            .unwrap()
+    };
+    for (target, numbers, sequence, missing) in [
+        (Target::Latest, &[2, 3, 6, 9][..], 9, 4),
+        (Target::Sequence(5), &[2, 3], 5, 3),
+        (Target::Sequence(1), &[], 1, 1),
+        (Target::Sequence(8), &[2, 3, 6], 8, 4),
+        (Target::Time(second(5)), &[2, 3], 3, 1),
+    ] {
+        let replay = replay(target);
+        assert_eq!(replay.state.numbers, numbers, "{target}");
+        assert_eq!(
+            (replay.sequence, replay.report.missing),
+            (sequence, missing)
+        );
+    }
+    // What is missing at the end was there, as far as the store knows.
+    let short = Short {
+        events: fitting(2),
+        last: 3,
+        fails_at: None,
+    };
+    let error = Replayer::new(&short, STREAM, Tape::default())
+        .config(config)
+        .run()
+        .unwrap_err();
+    assert!(matches!(error.kind(), Kind::Gap { .. }), "{error}");
 }
 
 #[test]

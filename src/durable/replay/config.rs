@@ -32,6 +32,19 @@ pub enum OnUndecodable {
     AsRejected,
 }
 
+/// What a replay does where events are missing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum OnGap {
+    /// The replay fails. The default: a state without them is one that never was.
+    #[default]
+    Fail,
+    /// It goes on behind them, and the report counts them: for a journal out of which damaged records
+    /// were taken.
+    Skip,
+}
+
 /// What a replay does about events that fail, and how much it tells of them.
 ///
 /// ```
@@ -44,6 +57,7 @@ pub enum OnUndecodable {
 pub struct ReplayConfig {
     pub(super) on_rejected: OnRejected,
     pub(super) on_undecodable: OnUndecodable,
+    pub(super) on_gap: OnGap,
     pub(super) listed: usize,
 }
 
@@ -52,6 +66,7 @@ impl Default for ReplayConfig {
         Self {
             on_rejected: OnRejected::Fail,
             on_undecodable: OnUndecodable::Fail,
+            on_gap: OnGap::Fail,
             // Enough to see what is wrong; the counts tell how often.
             listed: 100,
         }
@@ -68,6 +83,12 @@ impl ReplayConfig {
     /// What is done about an event that cannot be decoded; [`OnUndecodable::Fail`] by default.
     pub const fn on_undecodable(mut self, on_undecodable: OnUndecodable) -> Self {
         self.on_undecodable = on_undecodable;
+        self
+    }
+
+    /// What is done where events are missing; [`OnGap::Fail`] by default.
+    pub const fn on_gap(mut self, on_gap: OnGap) -> Self {
+        self.on_gap = on_gap;
         self
     }
 

@@ -4,7 +4,7 @@ use super::digest::Digest;
 use super::events::EventError;
 use super::guard::Panic;
 use super::report::{FailedEvent, ReplayReport};
-use super::state::Invalid;
+use crate::durable::codec::StateError;
 use crate::durable::snapshot::StoreError;
 use std::error::Error;
 use std::fmt;
@@ -88,7 +88,7 @@ pub enum ReplayErrorKind {
         sequence: u64,
     },
     /// The state at the target is not valid.
-    Invalid(Invalid),
+    Invalid(StateError),
     /// The user's code panicked outside of an event.
     Panicked {
         /// The function that did.
@@ -172,7 +172,7 @@ impl fmt::Display for ReplayErrorKind {
                 "event {sequence} came out otherwise when the state was made anew; applying events \
                  must depend on nothing but the state and the event"
             ),
-            Self::Invalid(invalid) => write!(f, "the state there is not valid: {invalid}"),
+            Self::Invalid(invalid) => write!(f, "at the target, {invalid}"),
             Self::Panicked { function, panic } => write!(f, "{function}: {panic}"),
         }
     }

@@ -7,11 +7,11 @@ use super::events::{Bounds, EventStore};
 use super::guard::caught;
 use super::machine::{Finished, Goal, Machine};
 use super::report::{ReplayProgress, ReplayReport};
-use super::start::Snapshots;
+use super::start::{self, Snapshots};
 use super::state::EventSourced;
 use super::target::Target;
-use crate::durable::codec::StateError;
-use crate::durable::snapshot::{Checkpoint, CheckpointStore};
+use crate::durable::codec::Codec;
+use crate::durable::snapshot::CheckpointStore;
 use crate::kernel::clock::Clock;
 use crate::kernel::instant::Instant;
 use std::fmt;
@@ -66,16 +66,12 @@ impl<'a, S: EventSourced> Replayer<'a, S> {
     }
 
     /// Begins with the nearest sound snapshot at the target or before it, instead of the first event.
-    /// Snapshots are kept under the name of the stream; `decode` makes a state of one.
+    /// Snapshots are kept under the name of the stream.
     ///
     /// The wall time of a snapshot must be that of its last event, or a time names another point of
     /// the stream with it than without it.
-    pub fn snapshots(
-        mut self,
-        store: &'a dyn CheckpointStore,
-        decode: impl Fn(&Checkpoint) -> Result<S, StateError> + 'a,
-    ) -> Self {
-        let decode = Box::new(decode);
+    pub fn snapshots<C: Codec>(mut self, store: &'a dyn CheckpointStore, codec: C) -> Self {
+        let decode = Box::new(move |checkpoint: &_| start::decode(checkpoint, &codec));
         self.snapshots = Some(Snapshots { store, decode });
         self
     }

@@ -6,7 +6,7 @@
 //! states at most: over `n` events of which `f` fail, that is at most `2 n` applications and `f + 1`
 //! copies. An event that fails in `decode` or `check` has changed nothing and costs nothing.
 
-use super::config::{OnRejected, OnUndecodable, ReplayConfig};
+use super::config::{OnGap, OnRejected, OnUndecodable, ReplayConfig};
 use super::digest::Digest;
 use super::error::ReplayErrorKind;
 use super::events::{Event, EventStore};
@@ -158,7 +158,14 @@ impl<'a, S: EventSourced> Machine<'a, S> {
         }
         let mut reader = self.events.read(self.stream, self.report.through)?;
         while self.report.through < goal.through {
-            let event = following(reader.next()?, self.report.through)?;
+            let event = self.following(reader.next()?, self.report.through)?;
+            let missing = event.sequence - self.report.through - 1;
+            if event.sequence > goal.through {
+                // The target itself is missing.
+                self.report.missing += goal.through - self.report.through;
+                self.report.through = goal.through;
+                return Ok(());
+            }
             if let Some(until) = goal.until {
                 if !self.is_due(event, until)? {
                     return Ok(());
@@ -167,9 +174,29 @@ impl<'a, S: EventSourced> Machine<'a, S> {
             if self.take(event)? == Flow::Stops {
                 return Ok(());
             }
+            self.report.missing += missing;
             tell(self.report.through);
         }
         Ok(())
+    }
+
+    /// The event behind that one, or else a gap.
+    fn following<'e>(
+        &self,
+        event: Option<Event<'e>>,
+        behind: u64,
+    ) -> Result<Event<'e>, ReplayErrorKind> {
+        let expected = behind.saturating_add(1);
+        match event {
+            Some(event) if event.sequence == expected => Ok(event),
+            Some(event) if event.sequence > expected && self.config.on_gap == OnGap::Skip => {
+                Ok(event)
+            }
+            event => {
+                let found = event.map(|event| event.sequence);
+                Err(ReplayErrorKind::Gap { expected, found })
+            }
+        }
     }
 
     /// Whether the event was written by that time.
@@ -290,7 +317,7 @@ impl<'a, S: EventSourced> Machine<'a, S> {
         let mut left_out = 0;
         let mut reader = self.events.read(self.stream, at)?;
         while at < self.report.through {
-            let event = following(reader.next()?, at)?;
+            let event = self.following(reader.next()?, at)?;
             match step(&mut self.state, event) {
                 Ok(()) => self.report.reapplied += 1,
                 Err(Failed { dirty: false, .. }) => left_out += 1,
@@ -311,15 +338,6 @@ impl<'a, S: EventSourced> Machine<'a, S> {
 
 /// A state, when its last event was written, and its digest.
 pub(super) type Finished<S> = (S, Option<SystemTime>, Option<Digest>);
-
-/// The event behind that one, or else a gap.
-fn following(event: Option<Event<'_>>, behind: u64) -> Result<Event<'_>, ReplayErrorKind> {
-    let expected = behind.saturating_add(1);
-    let found = event.map(|event| event.sequence);
-    event
-        .filter(|event| event.sequence == expected)
-        .ok_or(ReplayErrorKind::Gap { expected, found })
-}
 
 /// For `map_err`: names the function of the user's that panicked.
 pub(super) fn panicked(function: &'static str) -> impl FnOnce(Panic) -> ReplayErrorKind {

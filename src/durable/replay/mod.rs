@@ -18,7 +18,7 @@ mod start;
 mod state;
 mod target;
 
-pub use config::{OnRejected, OnUndecodable, ReplayConfig};
+pub use config::{OnGap, OnRejected, OnUndecodable, ReplayConfig};
 pub use digest::{Digest, Digester};
 pub use error::{ReplayError, ReplayErrorKind};
 pub use events::{Bounds, Event, EventError, EventReader, EventStore};
@@ -26,5 +26,5 @@ pub use guard::Panic;
 pub use handle::{Replay, Replayer};
 pub use memory::MemoryEvents;
 pub use report::{Comparison, FailedEvent, Failure, ReplayProgress, ReplayReport, Skipped};
-pub use state::{EventSourced, Invalid, Rejected, Undecodable};
+pub use state::{EventSourced, Rejected, Undecodable};
 pub use target::Target;

@@ -132,6 +132,8 @@ pub struct ReplayReport {
     /// The first of those that were left out, as many as
     /// [`listed`](super::ReplayConfig::listed) says.
     pub failed: Vec<FailedEvent>,
+    /// How many events are missing, with [`OnGap::Skip`](super::OnGap::Skip).
+    pub missing: u64,
     /// The event in front of which the replay ended, with [`StopBefore`](super::OnRejected::StopBefore).
     pub stopped_before: Option<FailedEvent>,
     /// How often an event was applied once more to make the state anew.
@@ -154,6 +156,7 @@ impl ReplayReport {
             applied: 0,
             skipped: Skipped::default(),
             failed: Vec::new(),
+            missing: 0,
             stopped_before: None,
             reapplied: 0,
             copies: 0,
@@ -190,6 +193,9 @@ impl fmt::Display for ReplayReport {
                 f,
                 "; left out: {rejected} rejected, {undecodable} undecodable, {panicked} panicked"
             )?;
+        }
+        if self.missing > 0 {
+            write!(f, "; {} are missing", self.missing)?;
         }
         for failed in &self.failed {
             write!(f, "; {failed}")?;

@@ -7,7 +7,7 @@ use super::guard::caught;
 use super::report::{Comparison, ReplayReport};
 use super::state::EventSourced;
 use super::target::Target;
-use crate::durable::codec::StateError;
+use crate::durable::codec::{Codec, State, StateError};
 use crate::durable::snapshot::{
     About, Checkpoint, CheckpointStore, Entry, LoadError, PassedOver, Reason,
 };
@@ -15,7 +15,7 @@ use std::fmt;
 use std::time::SystemTime;
 
 /// Makes a state of a checkpoint.
-type Decode<'a, S> = Box<dyn Fn(&Checkpoint) -> Result<S, StateError> + 'a>;
+type Decode<'a, S> = Box<dyn Fn(&Checkpoint) -> Result<S, StateError> + Send + Sync + 'a>;
 
 /// Where snapshots are, and how they become states.
 pub(super) struct Snapshots<'a, S> {
@@ -77,13 +77,15 @@ impl<S: EventSourced> Snapshots<'_, S> {
     fn state(&self, checkpoint: &Checkpoint) -> Result<Decoded<S>, ReplayErrorKind> {
         let decoded = caught(|| {
             let mut state = (self.decode)(checkpoint)?;
-            let comparison = compare(&mut state, checkpoint.digest);
-            let valid = match comparison {
-                // Nobody goes on from it, valid or not.
-                Err(_) => Ok(()),
-                Ok(_) => state.validate(),
-            };
-            valid.map_err(StateError::invalid)?;
+            // A digest is of a state as its version makes it.
+            let recorded = checkpoint
+                .digest
+                .filter(|_| checkpoint.version == S::VERSION);
+            let comparison = compare(&mut state, recorded);
+            // Valid or not, nobody goes on from one that is another.
+            if comparison.is_ok() {
+                state.validate()?;
+            }
             Ok((state, comparison))
         });
         match decoded {
@@ -96,6 +98,26 @@ impl<S: EventSourced> Snapshots<'_, S> {
             Ok(Err(error)) => Ok(Err(error)),
             Err(panic) => Ok(Err(StateError::Panicked(panic.message().to_owned()))),
         }
+    }
+}
+
+/// The state in a checkpoint, as it is: it is compared before it is validated, since what is derived
+/// in it may have to be made anew.
+pub(super) fn decode<S: State, C: Codec>(
+    checkpoint: &Checkpoint,
+    codec: &C,
+) -> Result<S, StateError> {
+    if checkpoint.type_name != S::TYPE {
+        let found = checkpoint.type_name.clone();
+        return Err(StateError::OtherType { found });
+    }
+    if checkpoint.codec != codec.name() {
+        let found = checkpoint.codec.clone();
+        return Err(StateError::OtherCodec { found });
+    }
+    match checkpoint.version {
+        version if version == S::VERSION => Ok(codec.decode(&checkpoint.payload)?),
+        from => S::migrate(from, &checkpoint.payload, codec),
     }
 }
 

@@ -2,17 +2,24 @@
 
 use super::digest::Digest;
 use super::events::Event;
+use crate::durable::codec::State;
 use std::error::Error;
 use std::fmt;
 
 /// A state that is made of events: what a replay needs to know of it.
 ///
 /// ```
-/// use backstop::durable::replay::{Digest, Digester, Event, EventSourced, Invalid, Rejected, Undecodable};
+/// use backstop::durable::codec::State;
+/// use backstop::durable::replay::{Digest, Digester, Event, EventSourced, Rejected, Undecodable};
+/// use serde::{Deserialize, Serialize};
 ///
 /// /// How much is in stock.
-/// #[derive(Clone, Debug, Default)]
+/// #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 /// struct Stock(u64);
+///
+/// impl State for Stock {
+///     const TYPE: &'static str = "stock";
+/// }
 ///
 /// enum Moved {
 ///     In(u64),
@@ -52,9 +59,12 @@ use std::fmt;
 /// }
 /// ```
 ///
+/// It is a [`State`], so snapshots of it can be kept; [`State::validate`] is the gate that it passes
+/// before it is handed out, be it loaded or replayed.
+///
 /// All of it must depend on its arguments alone: no clock, no randomness, no order of a hash map. An
 /// event is applied anew in each replay, and in one replay twice at most.
-pub trait EventSourced: Clone {
+pub trait EventSourced: State + Clone {
     /// An event as the state understands it; it may borrow from the stored bytes.
     type Event<'a>;
 
@@ -84,16 +94,6 @@ pub trait EventSourced: Clone {
     ///
     /// The event does not fit the state. The state is thrown away then, so it may be left half changed.
     fn apply(&mut self, event: Self::Event<'_>) -> Result<(), Rejected>;
-
-    /// Whether the state can be: a gate that every state passes before it is handed out, be it loaded or
-    /// replayed. By default all are valid.
-    ///
-    /// # Errors
-    ///
-    /// The state is not valid.
-    fn validate(&self) -> Result<(), Invalid> {
-        Ok(())
-    }
 
     /// Makes anew what is derived from the rest of the state, as an index is. Called for a loaded state
     /// whose digest is not the one that was stored with it. By default nothing is derived.
@@ -143,9 +143,4 @@ reason! {
 reason! {
     /// Bytes are no event that this code knows.
     Undecodable
-}
-
-reason! {
-    /// A state that cannot be.
-    Invalid
 }
