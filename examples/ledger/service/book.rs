@@ -1,8 +1,7 @@
 //! The state: accounts and the transfers between them, made of events.
 
-use backstop::durable::replay::{
-    Digest, Digester, Event, EventSourced, Invalid, Rejected, Undecodable,
-};
+use backstop::durable::codec::{State, StateError};
+use backstop::durable::replay::{Digest, Digester, Event, EventSourced, Rejected, Undecodable};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -45,6 +44,7 @@ pub struct Done {
 
 /// All accounts, and the last transfers by key.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(from = "Stored")]
 pub struct Book {
     accounts: BTreeMap<u64, u64>,
     /// What came in from outside: what all accounts together hold.
@@ -55,6 +55,29 @@ pub struct Book {
     /// not stored.
     #[serde(skip)]
     by_key: HashMap<String, u64>,
+}
+
+/// A book as it is stored.
+#[derive(Deserialize)]
+struct Stored {
+    accounts: BTreeMap<u64, u64>,
+    paid_in: u64,
+    transfers: u64,
+    keys: VecDeque<(String, Done)>,
+}
+
+impl From<Stored> for Book {
+    fn from(stored: Stored) -> Self {
+        let mut book = Self {
+            accounts: stored.accounts,
+            paid_in: stored.paid_in,
+            transfers: stored.transfers,
+            keys: stored.keys,
+            by_key: HashMap::new(),
+        };
+        book.rebuild();
+        book
+    }
 }
 
 /// What has become of a command.
@@ -132,14 +155,24 @@ impl Book {
     pub const fn transfers(&self) -> u64 {
         self.transfers
     }
+}
 
-    /// Makes anew what is made of the rest.
-    pub fn index(&mut self) {
-        let forgotten = self.transfers - self.keys.len() as u64;
-        let places = self.keys.iter().zip(forgotten..);
-        self.by_key = places
-            .map(|((key, _), place)| (key.clone(), place))
-            .collect();
+impl State for Book {
+    const TYPE: &'static str = "ledger";
+
+    /// Money is neither made nor lost, and what is found by key is what is there.
+    fn validate(&self) -> Result<(), StateError> {
+        if self.total() != self.paid_in {
+            return Err(StateError::invalid(format!(
+                "the accounts hold {}, and {} was paid in",
+                self.total(),
+                self.paid_in
+            )));
+        }
+        if self.by_key.len() != self.keys.len() {
+            return Err(StateError::invalid("keys are missing in their index"));
+        }
+        Ok(())
     }
 }
 
@@ -190,19 +223,12 @@ impl EventSourced for Book {
         Ok(())
     }
 
-    /// Money is neither made nor lost, and what is found by key is what is there.
-    fn validate(&self) -> Result<(), Invalid> {
-        if self.total() != self.paid_in {
-            return Err(Invalid::new(format!(
-                "the accounts hold {}, and {} was paid in",
-                self.total(),
-                self.paid_in
-            )));
-        }
-        if self.by_key.len() != self.keys.len() {
-            return Err(Invalid::new("keys are missing in their index"));
-        }
-        Ok(())
+    fn rebuild(&mut self) {
+        let forgotten = self.transfers.saturating_sub(self.keys.len() as u64);
+        let places = self.keys.iter().zip(forgotten..);
+        self.by_key = places
+            .map(|((key, _), place)| (key.clone(), place))
+            .collect();
     }
 
     fn digest(&self) -> Option<Digest> {

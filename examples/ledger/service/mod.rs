@@ -2,6 +2,7 @@
 
 pub mod book;
 pub mod client;
+pub mod drill;
 pub mod load;
 pub mod process;
 pub mod server;

@@ -92,6 +92,10 @@ impl ReplayConfig {
         self
     }
 
+    pub(crate) const fn rejected(&self) -> OnRejected {
+        self.on_rejected
+    }
+
     /// How many failed events the report lists, 100 by default; the others are counted.
     pub const fn listed(mut self, listed: usize) -> Self {
         self.listed = listed;

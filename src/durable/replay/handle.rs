@@ -146,6 +146,7 @@ impl<'a, S: EventSourced> Replayer<'a, S> {
             }
             None => None,
         };
+        report.loaded_in = self.clock.now().saturating_duration_since(started);
         let start = match loaded {
             Some((state, wall)) => (state, Some(wall)),
             None => (self.initial, None),

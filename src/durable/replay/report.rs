@@ -140,7 +140,9 @@ pub struct ReplayReport {
     pub reapplied: u64,
     /// How often the state was copied.
     pub copies: u64,
-    /// How long it took.
+    /// How long finding, loading and comparing a snapshot took.
+    pub loaded_in: Duration,
+    /// How long all of it took.
     pub took: Duration,
 }
 
@@ -160,6 +162,7 @@ impl ReplayReport {
             stopped_before: None,
             reapplied: 0,
             copies: 0,
+            loaded_in: Duration::ZERO,
             took: Duration::ZERO,
         }
     }
