@@ -372,6 +372,12 @@ impl ManualClock {
         let by = saturating_nanos(by);
         self.0.change(|now| now.saturating_sub(by));
     }
+
+    /// How many wait for it to be advanced.
+    #[cfg(all(test, feature = "durable"))]
+    pub(crate) fn sleepers(&self) -> usize {
+        self.0.sleepers.lock().waiting.len()
+    }
 }
 
 impl From<ManualClock> for Clock {

@@ -2,9 +2,12 @@
 
 mod append;
 mod batch;
+mod bell;
 mod config;
 mod engine;
+mod event;
 mod figures;
+mod flusher;
 pub(crate) mod format;
 mod handle;
 mod low_water;
@@ -13,6 +16,7 @@ mod refusal;
 mod runtime;
 mod site;
 mod start;
+mod status;
 pub(crate) mod tail;
 mod waiters;
 mod writer;
@@ -24,5 +28,7 @@ mod tests;
 
 pub use append::{AppendFuture, SyncFuture};
 pub use config::{JournalConfig, OpenMode, RecoveryMode, SyncPolicy};
+pub use event::{EventKind, JournalEvent};
 pub use handle::Journal;
 pub use refusal::{AppendError, Poisoned};
+pub use status::{JournalState, JournalStatus};
