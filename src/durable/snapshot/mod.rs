@@ -1,19 +1,29 @@
 //! Checkpoints of a state, kept so that a damaged or suspect one can be passed over.
 
 mod checkpoint;
+mod directory;
 mod error;
+mod figures;
 mod machine;
 mod marks;
 mod memory;
+mod offloaded;
 mod store;
+mod typed;
 
 pub use checkpoint::{About, Checkpoint, Entry, Latest, PassedOver, Reason};
+pub use directory::{DirectoryConfig, DirectoryError, DirectoryStore};
 pub use error::{LoadError, StoreError};
+pub(crate) use figures::Watched;
 pub use marks::{Mark, Marks};
 pub use memory::MemoryStore;
 pub use store::{CheckpointStore, Saved};
+pub use typed::{Checkpoints, Recovered, RestoreError, Restored, SaveError};
 
 use crate::kernel::config::ConfigError;
+
+/// Of what is traced here.
+const TARGET: &str = "backstop::durable";
 
 /// Good checkpoints of a key that are kept: the newest, the one before it for when it turns out to be
 /// bad, and one more for damage that comes on top of that.
