@@ -22,7 +22,8 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
-const USAGE: &str = "ledger | ledger serve --dir DIR [--addr ADDR] [--snapshot-every N] [--segment-bytes N]";
+const USAGE: &str =
+    "ledger | ledger serve --dir DIR [--addr ADDR] [--snapshot-every N] [--segment-bytes N]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -76,12 +77,21 @@ fn demo() -> Result<(), Box<dyn Error>> {
         command: |dir| {
             let program = std::env::current_exe().expect("this program is a file");
             let mut command = Command::new(program);
-            command.args(["serve", "--snapshot-every", "1000", "--segment-bytes", "65536"]);
+            command.args([
+                "serve",
+                "--snapshot-every",
+                "1000",
+                "--segment-bytes",
+                "65536",
+            ]);
             command.arg("--dir").arg(dir);
             command
         },
     };
-    println!("killing a ledger {} times (seed {})", drill.kills, drill.seed);
+    println!(
+        "killing a ledger {} times (seed {})",
+        drill.kills, drill.seed
+    );
     println!("{}", drill.run(dir.path())?);
     Ok(())
 }

@@ -7,14 +7,14 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 /// How many keys of transfers are remembered. A caller that tries again later than so many transfers
 /// afterwards transfers twice.
-pub const KEYS_KEPT: usize = 200_000;
+pub(crate) const KEYS_KEPT: usize = 200_000;
 
 /// The longest key of a transfer.
-pub const LONGEST_KEY: usize = 64;
+pub(crate) const LONGEST_KEY: usize = 64;
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Entry<'a> {
+pub(crate) enum Entry<'a> {
     /// An account was opened, with money from outside.
     Opened { account: u64, balance: u64 },
     /// Money went from one account to another.
@@ -24,28 +24,28 @@ pub enum Entry<'a> {
 
 /// A transfer; its key is of the caller's choosing, and one key stands for one transfer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Transfer<'a> {
-    pub key: &'a str,
-    pub from: u64,
-    pub to: u64,
-    pub amount: u64,
+pub(crate) struct Transfer<'a> {
+    pub(crate) key: &'a str,
+    pub(crate) from: u64,
+    pub(crate) to: u64,
+    pub(crate) amount: u64,
 }
 
 /// The kind under which entries are journaled. Another form of them would get another one.
-pub const ENTRY_V1: u32 = 1;
+pub(crate) const ENTRY_V1: u32 = 1;
 
 /// What is remembered of a transfer, to know it again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Done {
-    pub from: u64,
-    pub to: u64,
-    pub amount: u64,
+pub(crate) struct Done {
+    pub(crate) from: u64,
+    pub(crate) to: u64,
+    pub(crate) amount: u64,
 }
 
 /// All accounts, and the last transfers by key.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(from = "Stored")]
-pub struct Book {
+pub(crate) struct Book {
     accounts: BTreeMap<u64, u64>,
     /// What came in from outside: what all accounts together hold.
     paid_in: u64,
@@ -82,7 +82,7 @@ impl From<Stored> for Book {
 
 /// What has become of a command.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// It can be done.
     New,
     /// It was done before.
@@ -93,7 +93,7 @@ pub enum Verdict {
 
 impl Book {
     /// Whether the entry can be done, or was.
-    pub fn judge(&self, entry: &Entry<'_>) -> Verdict {
+    pub(crate) fn judge(&self, entry: &Entry<'_>) -> Verdict {
         match *entry {
             Entry::Opened { account, balance } => match self.accounts.get(&account) {
                 Some(_) => Verdict::Done,
@@ -132,27 +132,27 @@ impl Book {
     }
 
     /// The transfer of that key, if it was done and is remembered.
-    pub fn transfer(&self, key: &str) -> Option<Done> {
+    pub(crate) fn transfer(&self, key: &str) -> Option<Done> {
         let place = self.by_key.get(key)?;
         let forgotten = self.transfers - self.keys.len() as u64;
         let place = usize::try_from(place.checked_sub(forgotten)?).ok()?;
         self.keys.get(place).map(|(_, done)| *done)
     }
 
-    pub fn balance(&self, account: u64) -> Option<u64> {
+    pub(crate) fn balance(&self, account: u64) -> Option<u64> {
         self.accounts.get(&account).copied()
     }
 
     /// What all accounts hold together.
-    pub fn total(&self) -> u64 {
+    pub(crate) fn total(&self) -> u64 {
         self.accounts.values().sum()
     }
 
-    pub const fn paid_in(&self) -> u64 {
+    pub(crate) const fn paid_in(&self) -> u64 {
         self.paid_in
     }
 
-    pub const fn transfers(&self) -> u64 {
+    pub(crate) const fn transfers(&self) -> u64 {
         self.transfers
     }
 }
@@ -244,10 +244,12 @@ impl EventSourced for Book {
                 .number(done.to)
                 .number(done.amount)
         });
-        let indexed = self
-            .by_key
-            .iter()
-            .map(|(key, place)| Digester::new().bytes(key.as_bytes()).number(*place).finish());
+        let indexed = self.by_key.iter().map(|(key, place)| {
+            Digester::new()
+                .bytes(key.as_bytes())
+                .number(*place)
+                .finish()
+        });
         let digester = digester.unordered(indexed);
         Some(
             digester

@@ -8,19 +8,19 @@ use std::time::Duration;
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A connection to a ledger.
-pub struct Client {
+pub(crate) struct Client {
     stream: BufReader<TcpStream>,
 }
 
 /// An answer.
 #[derive(Debug)]
-pub struct Reply {
-    pub status: u16,
-    pub body: String,
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) body: String,
 }
 
 impl Client {
-    pub fn connect(server: SocketAddr) -> io::Result<Self> {
+    pub(crate) fn connect(server: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect_timeout(&server, TIMEOUT)?;
         stream.set_read_timeout(Some(TIMEOUT))?;
         stream.set_nodelay(true)?;
@@ -28,11 +28,11 @@ impl Client {
         Ok(Self { stream })
     }
 
-    pub fn get(&mut self, path: &str) -> io::Result<Reply> {
+    pub(crate) fn get(&mut self, path: &str) -> io::Result<Reply> {
         self.send("GET", path, "")
     }
 
-    pub fn put(&mut self, path: &str, body: &str) -> io::Result<Reply> {
+    pub(crate) fn put(&mut self, path: &str, body: &str) -> io::Result<Reply> {
         self.send("PUT", path, body)
     }
 

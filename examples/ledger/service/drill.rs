@@ -10,42 +10,42 @@ use std::process::Command;
 use std::time::Duration;
 
 /// How a ledger is drilled.
-pub struct Drill {
-    pub kills: u64,
-    pub clients: u64,
-    pub seed: u64,
+pub(crate) struct Drill {
+    pub(crate) kills: u64,
+    pub(crate) clients: u64,
+    pub(crate) seed: u64,
     /// How long it lives between two kills, at most.
-    pub longest_life: Duration,
+    pub(crate) longest_life: Duration,
     /// Starts the ledger, on the same directory each time.
-    pub command: fn(&std::path::Path) -> Command,
+    pub(crate) command: fn(&std::path::Path) -> Command,
 }
 
 /// One life of the ledger.
 #[derive(Clone, Copy, Debug)]
-pub struct Life {
-    pub booted: BootLine,
-    pub lived: Duration,
-    pub acknowledged: u64,
+pub(crate) struct Life {
+    pub(crate) booted: BootLine,
+    pub(crate) lived: Duration,
+    pub(crate) acknowledged: u64,
     /// How often it had been killed while it started.
-    pub killed_in_boot: u64,
+    pub(crate) killed_in_boot: u64,
 }
 
 /// What a drill came to.
 #[derive(Debug)]
-pub struct Outcome {
-    pub lives: Vec<Life>,
-    pub acknowledged: u64,
-    pub retries: u64,
+pub(crate) struct Outcome {
+    pub(crate) lives: Vec<Life>,
+    pub(crate) acknowledged: u64,
+    pub(crate) retries: u64,
     /// Transfers that were done, and whose answer a kill had taken.
-    pub found_done: u64,
-    pub given_up: u64,
+    pub(crate) found_done: u64,
+    pub(crate) given_up: u64,
     /// How many of those were done all the same.
-    pub given_up_done: u64,
+    pub(crate) given_up_done: u64,
 }
 
 impl Drill {
     /// Runs it; an error is a promise that was broken, or a ledger that did not start.
-    pub fn run(&self, dir: &std::path::Path) -> Result<Outcome, String> {
+    pub(crate) fn run(&self, dir: &std::path::Path) -> Result<Outcome, String> {
         let load = Load::start(self.clients, self.seed);
         let lives = self.lives(dir, &load);
         let (lives, last) = match lives {
@@ -188,7 +188,7 @@ impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "life  recovered in  from snapshot  replayed  killed in boot  lived     acknowledged"
+            "life  recovered in  from snapshot  replayed  killed in boot     lived  acknowledged"
         )?;
         for (number, life) in self.lives.iter().enumerate() {
             let boot = life.booted;
@@ -199,13 +199,14 @@ impl fmt::Display for Outcome {
                 boot.snapshot,
                 boot.replayed,
                 life.killed_in_boot,
-                format!("{:.0?}", life.lived),
+                format!("{} ms", life.lived.as_millis()),
                 life.acknowledged,
             )?;
         }
         writeln!(
             f,
-            "{} transfers acknowledged, each of them there once; {} sent again, {} of them had been done",
+            "{} transfers acknowledged, each of them there once; {} went unanswered and were sent \
+             again: {} of those had been done",
             self.acknowledged, self.retries, self.found_done
         )?;
         write!(

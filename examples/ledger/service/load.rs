@@ -26,37 +26,37 @@ struct Shared {
 }
 
 /// Clients at work.
-pub struct Load {
+pub(crate) struct Load {
     shared: Arc<Shared>,
     clients: Vec<JoinHandle<Result<Remembered, String>>>,
 }
 
 /// A transfer as its client knows it.
 #[derive(Clone, Debug)]
-pub struct Sent {
-    pub key: String,
-    pub from: u64,
-    pub to: u64,
-    pub amount: u64,
+pub(crate) struct Sent {
+    pub(crate) key: String,
+    pub(crate) from: u64,
+    pub(crate) to: u64,
+    pub(crate) amount: u64,
 }
 
 /// What a client remembers.
 #[derive(Clone, Debug, Default)]
-pub struct Remembered {
+pub(crate) struct Remembered {
     /// Its accounts.
-    pub accounts: [u64; 2],
-    pub acknowledged: Vec<Sent>,
+    pub(crate) accounts: [u64; 2],
+    pub(crate) acknowledged: Vec<Sent>,
     /// Those that it sent, had no answer to, and did not send again.
-    pub given_up: Vec<Sent>,
+    pub(crate) given_up: Vec<Sent>,
     /// How often it sent one again.
-    pub retries: u64,
+    pub(crate) retries: u64,
     /// How many of those had been done before.
-    pub found_done: u64,
+    pub(crate) found_done: u64,
 }
 
 impl Load {
     /// Starts so many clients.
-    pub fn start(clients: u64, seed: u64) -> Self {
+    pub(crate) fn start(clients: u64, seed: u64) -> Self {
         let shared = Arc::new(Shared::default());
         let start = |id| {
             let shared = shared.clone();
@@ -69,18 +69,18 @@ impl Load {
     }
 
     /// Where the ledger is now; `None`: nowhere.
-    pub fn set_address(&self, address: Option<SocketAddr>) {
+    pub(crate) fn set_address(&self, address: Option<SocketAddr>) {
         *self.shared.lock() = address;
     }
 
     /// How many transfers were acknowledged so far.
-    pub fn acknowledged(&self) -> u64 {
+    pub(crate) fn acknowledged(&self) -> u64 {
         self.shared.acknowledged.load(Ordering::Relaxed)
     }
 
     /// Ends it, and answers what the clients remember. The ledger must be there: they wait for their
     /// last answers.
-    pub fn finish(self) -> Result<Vec<Remembered>, String> {
+    pub(crate) fn finish(self) -> Result<Vec<Remembered>, String> {
         self.shared.is_over.store(true, Ordering::Relaxed);
         let clients = self.clients.into_iter();
         let remembered = clients.map(|client| {
@@ -88,12 +88,6 @@ impl Load {
             joined.unwrap_or_else(|_| Err("a client panicked".to_owned()))
         });
         remembered.collect()
-    }
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        self.is_over.store(true, Ordering::Relaxed);
     }
 }
 
@@ -129,7 +123,7 @@ impl Teller {
     fn work(mut self) -> Result<Remembered, String> {
         for account in self.remembered.accounts {
             let body = format!("{{\"balance\": {BALANCE}}}");
-            self.insist(&format!("/accounts/{account}"), &body)?;
+            self.put(&format!("/accounts/{account}"), &body, Patience::Insists)?;
         }
         let mut number = 0;
         while !self.shared.is_over.load(Ordering::Relaxed) {
@@ -153,53 +147,78 @@ impl Teller {
         let path = format!("/transfers/{}", sent.key);
         let amount = sent.amount;
         let body = format!("{{\"from\": {from}, \"to\": {to}, \"amount\": {amount}}}");
-        if self.rng.u64(0..GIVEN_UP) == 0 {
-            match self.try_once(&path, &body) {
-                Some(reply) => done(&path, &reply)?,
-                None => {
-                    self.remembered.given_up.push(sent);
-                    return Ok(());
-                }
-            };
-        } else {
-            self.insist(&path, &body)?;
+        let patience = match self.rng.u64(0..GIVEN_UP) {
+            0 => Patience::GivesUp,
+            _ => Patience::Insists,
+        };
+        if !self.put(&path, &body, patience)? {
+            self.remembered.given_up.push(sent);
+            return Ok(());
         }
         self.remembered.acknowledged.push(sent);
         self.shared.acknowledged.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
-    /// Sends it until there is an answer.
-    fn insist(&mut self, path: &str, body: &str) -> Result<(), String> {
+    /// Sends it until there is an answer; `false` if it was given up when it had been sent.
+    fn put(&mut self, path: &str, body: &str, patience: Patience) -> Result<bool, String> {
         let mut is_retry = false;
         loop {
-            if let Some(reply) = self.try_once(path, body) {
-                let was_done = done(path, &reply)?;
-                self.remembered.found_done += u64::from(was_done && is_retry);
-                return Ok(());
+            match self.try_once(path, body) {
+                Tried::Answered(reply) => {
+                    let was_done = done(path, &reply)?;
+                    self.remembered.found_done += u64::from(was_done && is_retry);
+                    return Ok(true);
+                }
+                Tried::Unanswered => {
+                    if matches!(patience, Patience::GivesUp) {
+                        return Ok(false);
+                    }
+                    is_retry = true;
+                    self.remembered.retries += 1;
+                }
+                Tried::NotSent => (),
             }
             if self.shared.is_over.load(Ordering::Relaxed) && self.shared.lock().is_none() {
                 return Err(format!("{path}: the ledger is gone"));
             }
-            is_retry = true;
-            self.remembered.retries += 1;
             let clock = Clock::system();
             clock.park_until(clock.now() + PAUSE);
         }
     }
 
-    /// Sends it once; no answer is no answer, whatever the reason.
-    fn try_once(&mut self, path: &str, body: &str) -> Option<Reply> {
+    /// Sends it once.
+    fn try_once(&mut self, path: &str, body: &str) -> Tried {
         if self.connection.is_none() {
             let address = *self.shared.lock();
-            self.connection = Client::connect(address?).ok();
+            self.connection = address.and_then(|address| Client::connect(address).ok());
         }
-        let reply = self.connection.as_mut()?.put(path, body).ok();
-        if reply.is_none() {
-            self.connection = None;
+        let Some(connection) = &mut self.connection else {
+            return Tried::NotSent;
+        };
+        match connection.put(path, body) {
+            Ok(reply) => Tried::Answered(reply),
+            Err(_) => {
+                self.connection = None;
+                Tried::Unanswered
+            }
         }
-        reply
     }
+}
+
+/// What a client does about a transfer that was sent and not answered.
+#[derive(Clone, Copy)]
+enum Patience {
+    Insists,
+    GivesUp,
+}
+
+/// What came of sending a transfer.
+enum Tried {
+    Answered(Reply),
+    /// It may have been done.
+    Unanswered,
+    NotSent,
 }
 
 /// Whether it had been done before; an error if it was refused.
@@ -212,7 +231,7 @@ fn done(path: &str, reply: &Reply) -> Result<bool, String> {
 }
 
 /// What an account must hold: what it was opened with, and what `sent` moved.
-pub fn expected<'a>(account: u64, sent: impl Iterator<Item = &'a Sent>) -> u64 {
+pub(crate) fn expected<'a>(account: u64, sent: impl Iterator<Item = &'a Sent>) -> u64 {
     sent.fold(BALANCE, |balance, sent| match account {
         _ if sent.from == account => balance - sent.amount,
         _ if sent.to == account => balance + sent.amount,

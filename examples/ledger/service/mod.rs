@@ -1,8 +1,8 @@
 //! The ledger, without its command line: what the example runs, and the kill tests too.
 
-pub mod book;
-pub mod client;
-pub mod drill;
-pub mod load;
-pub mod process;
-pub mod server;
+pub(crate) mod book;
+pub(crate) mod client;
+pub(crate) mod drill;
+pub(crate) mod load;
+pub(crate) mod process;
+pub(crate) mod server;

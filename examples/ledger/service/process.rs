@@ -6,20 +6,20 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 /// A running ledger; it is killed when this is dropped.
-pub struct Server {
+pub(crate) struct Server {
     child: Child,
-    pub address: SocketAddr,
-    pub booted: BootLine,
+    pub(crate) address: SocketAddr,
+    pub(crate) booted: BootLine,
 }
 
 /// What a ledger said of its boot.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct BootLine {
-    pub took: Duration,
-    pub replayed: u64,
+pub(crate) struct BootLine {
+    pub(crate) took: Duration,
+    pub(crate) replayed: u64,
     /// The last entry in the snapshot it began with; 0: there was none.
-    pub snapshot: u64,
-    pub sequence: u64,
+    pub(crate) snapshot: u64,
+    pub(crate) sequence: u64,
 }
 
 impl BootLine {
@@ -42,8 +42,11 @@ impl BootLine {
 
 impl Server {
     /// Starts one, and waits until it serves.
-    pub fn start(command: &mut Command) -> io::Result<Self> {
-        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+    pub(crate) fn start(command: &mut Command) -> io::Result<Self> {
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()?;
         let mut server = Self {
             child,
             address: SocketAddr::from(([0, 0, 0, 0], 0)),
@@ -64,7 +67,7 @@ impl Server {
     }
 
     /// Kills it, as nothing in it can prevent (`SIGKILL`).
-    pub fn kill(mut self) -> io::Result<()> {
+    pub(crate) fn kill(mut self) -> io::Result<()> {
         self.child.kill()?;
         self.child.wait()?;
         Ok(())

@@ -27,12 +27,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 const BROKEN: i32 = 70;
 
 /// How a ledger is run.
-pub struct Options {
-    pub dir: PathBuf,
-    pub address: SocketAddr,
+pub(crate) struct Options {
+    pub(crate) dir: PathBuf,
+    pub(crate) address: SocketAddr,
     /// Entries between two snapshots.
-    pub snapshot_every: u64,
-    pub segment_bytes: u64,
+    pub(crate) snapshot_every: u64,
+    pub(crate) segment_bytes: u64,
 }
 
 struct Ledger {
@@ -51,7 +51,7 @@ struct Live {
 
 /// Recovers, says on the standard output what that came to and where it listens, and serves until the
 /// process ends.
-pub fn serve(options: &Options) -> Result<(), Box<dyn Error>> {
+pub(crate) fn serve(options: &Options) -> Result<(), Box<dyn Error>> {
     let booted = boot(options)?;
     let report = &booted.report;
     println!(
@@ -84,9 +84,14 @@ pub fn serve(options: &Options) -> Result<(), Box<dyn Error>> {
 }
 
 fn boot(options: &Options) -> Result<Booted<Book, Postcard>, Box<dyn Error>> {
-    let storage: Arc<dyn Storage> = Arc::new(FsStorage::new());
+    let storage: Arc<dyn Storage> = Arc::new(FsStorage);
     let snapshots = options.dir.join("snapshots");
-    let store = DirectoryStore::open(storage.clone(), &snapshots, DirectoryConfig::default())?;
+    let store = DirectoryStore::open_with_clock(
+        storage.clone(),
+        &snapshots,
+        DirectoryConfig::default(),
+        Clock::system(),
+    )?;
     // An entry is answered when it is durable, and journaled under the lock that orders entries. So it
     // is buffered there, and whoever answers syncs: all that wait share one sync.
     let journal = JournalConfig::default()

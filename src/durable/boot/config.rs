@@ -1,7 +1,7 @@
 //! What a boot can be told.
 
-use crate::durable::journal::JournalConfig;
-use crate::durable::replay::{OnRejected, ReplayConfig};
+use crate::durable::journal::{JournalConfig, OpenReport, RecoveryMode};
+use crate::durable::replay::{OnGap, OnRejected, ReplayConfig};
 use crate::kernel::config::ConfigError;
 use serde::{Deserialize, Serialize};
 
@@ -86,10 +86,23 @@ impl BootConfig {
         self
     }
 
+    /// How a journal is replayed that was opened with this report. What was taken out of it on purpose,
+    /// now or by an earlier open, is no gap.
+    pub(super) fn replay_of(&self, open: &OpenReport) -> ReplayConfig {
+        match open.recovery {
+            RecoveryMode::SkipDamaged => self.replay.on_gap(OnGap::Skip),
+            _ => self.replay,
+        }
+    }
+
     pub(super) fn checked(&self) -> Result<(), ConfigError> {
         if matches!(self.replay.rejected(), OnRejected::StopBefore) {
             let allowed = "fail or skip, as a service goes on behind the last event";
-            return Err(ConfigError::new("replay.on_rejected", "stop_before", allowed));
+            return Err(ConfigError::new(
+                "replay.on_rejected",
+                "stop_before",
+                allowed,
+            ));
         }
         if self.snapshot_every == 0 {
             return Err(ConfigError::new("snapshot_every", 0, "1 or more"));

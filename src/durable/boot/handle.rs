@@ -3,11 +3,12 @@
 use super::config::{BootConfig, OnAhead};
 use super::error::BootError;
 use super::exit::Exit;
-use super::report::{BootProgress, BootReport, Stage, Times};
+use super::report::{BootProgress, BootReport, Stage};
 use super::snapshotter::Snapshotter;
+use super::watch::{Tell, Watch};
 use crate::durable::codec::Codec;
-use crate::durable::journal::{self, Journal, RecoveryMode};
-use crate::durable::replay::{EventSourced, EventStore, JournalEvents, OnGap, Replay, Replayer};
+use crate::durable::journal::{Journal, Opener};
+use crate::durable::replay::{EventSourced, JournalEvents, Replayer};
 use crate::durable::snapshot::{CheckpointStore, Entry, Mark, StoreError};
 use crate::durable::storage::Storage;
 use crate::kernel::clock::Clock;
@@ -18,8 +19,6 @@ use std::time::{Duration, SystemTime};
 
 /// How often progress is told.
 const TELL_EVERY: Duration = Duration::from_millis(250);
-
-type Tell = Box<dyn FnMut(BootProgress) + Send>;
 
 /// Recovers a service from its journal and its snapshots. Starting is recovering: every start takes
 /// this way, whatever came before it.
@@ -108,19 +107,92 @@ impl<S: EventSourced, C: Codec> Boot<S, C> {
     ///
     /// [`BootError`] says which stage failed. Nothing is served then, and another boot may be tried:
     /// whatever was done until then is done again or found done.
-    pub fn run(mut self) -> Result<Booted<S, C>, BootError> {
+    pub fn run(self) -> Result<Booted<S, C>, BootError> {
         self.config.checked()?;
-        let started = self.clock.now();
-        let mut times = Times::default();
-        let history = self.snapshots.0.history(&self.stream)?;
-        times.add(Stage::Look, self.clock.now().saturating_duration_since(started));
-        let (journal, open) = self.open(&history, &mut times)?;
+        let watch = Watch::start(self.clock.clone(), self.tell);
+        let (store, codec) = self.snapshots;
+        let history = store.history(&self.stream)?;
+        watch.next(Stage::Verify);
+        let (journal, open) = Opener::new(self.storage, self.dir)
+            .config(self.config.journal.clone())
+            .clock(self.clock.clone())
+            .snapshot_at(proof(&history, self.config.on_ahead))
+            .progress(watch.of_open())
+            .open()?;
+        watch.next(Stage::Load);
+        let retired = match self.config.on_ahead {
+            OnAhead::Refuse => Vec::new(),
+            OnAhead::Retire => retire(&*store, &self.stream, &history, open.last_sequence)?,
+        };
         let events = JournalEvents::new(&journal, &self.stream);
-        let retired = self.retire(&history, &events)?;
-        let replay = self.replay(&events)?;
-        times.add(Stage::Load, replay.report.loaded_in);
-        let replayed = replay.report.took.saturating_sub(replay.report.loaded_in);
-        times.add(Stage::Replay, replayed);
-        todo!()
+        let replay = Replayer::new(&events, &self.stream, self.initial)
+            .snapshots(&*store, codec.clone())
+            .config(self.config.replay_of(&open))
+            .clock(self.clock.clone())
+            .progress(TELL_EVERY, |progress| watch.replays(&progress))
+            .run()?;
+        let (times, took) = watch.finish(&replay.report);
+        let snapshotter = Snapshotter::new(
+            journal.clone(),
+            (store, codec),
+            self.stream,
+            replay.report.snapshot.unwrap_or(0),
+            (self.config.snapshot_every, self.clock),
+        );
+        Ok(Booted {
+            state: replay.state,
+            sequence: replay.sequence,
+            wall: replay.wall,
+            journal,
+            snapshotter,
+            exit: self.exit,
+            report: BootReport {
+                open,
+                replay: replay.report,
+                retired,
+                times,
+                took,
+            },
+        })
+    }
+}
+
+/// The sequence that the journal must reach, as there is a snapshot of it.
+fn proof(history: &[Entry], on_ahead: OnAhead) -> u64 {
+    match on_ahead {
+        OnAhead::Retire => 0,
+        // A suspect one may be of a history that was given up.
+        OnAhead::Refuse => {
+            let told = history.iter().find(|entry| !entry.marks.suspect);
+            told.map_or(0, |entry| entry.sequence)
+        }
+    }
+}
+
+/// Marks the snapshots that are ahead of the journal.
+fn retire(
+    store: &dyn CheckpointStore,
+    stream: &str,
+    history: &[Entry],
+    last: u64,
+) -> Result<Vec<u64>, StoreError> {
+    let ahead = history
+        .iter()
+        .filter(|entry| entry.sequence > last && !entry.marks.suspect);
+    ahead
+        .map(|entry| {
+            store.mark(stream, entry.sequence, Mark::Suspect)?;
+            Ok(entry.sequence)
+        })
+        .collect()
+}
+
+impl<S, C> fmt::Debug for Boot<S, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Boot")
+            .field("dir", &self.dir)
+            .field("stream", &self.stream)
+            .field("config", &self.config)
+            .finish_non_exhaustive()
     }
 }

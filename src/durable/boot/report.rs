@@ -90,7 +90,10 @@ impl fmt::Display for BootReport {
         }
         write!(f, ")\njournal: {}\nreplay: {}", self.open, self.replay)?;
         for sequence in &self.retired {
-            write!(f, "\nthe snapshot at {sequence} was ahead of the journal and is suspect now")?;
+            write!(
+                f,
+                "\nthe snapshot at {sequence} was ahead of the journal and is suspect now"
+            )?;
         }
         Ok(())
     }

@@ -1,7 +1,6 @@
 //! Snapshots of a running service, and the compaction that they allow.
 
-use super::config::BootConfig;
-use crate::durable::codec::{Codec, State, StateError, pack};
+use crate::durable::codec::{Codec, StateError, pack};
 use crate::durable::journal::{AppendError, CompactError, Journal, ReadError};
 use crate::durable::replay::{Digest, EventSourced, Panic, caught, decode};
 use crate::durable::snapshot::{Checkpoint, CheckpointStore, StoreError};
@@ -90,7 +89,7 @@ impl<S: EventSourced, C: Codec> Snapshotter<S, C> {
         (store, codec): (Arc<dyn CheckpointStore>, C),
         stream: String,
         newest: u64,
-        (config, clock): (&BootConfig, Clock),
+        (every, clock): (u64, Clock),
     ) -> Self {
         Self {
             shared: Arc::new(Shared {
@@ -99,7 +98,7 @@ impl<S: EventSourced, C: Codec> Snapshotter<S, C> {
                 stream,
                 codec,
                 clock,
-                every: config.snapshot_every,
+                every,
                 newest: AtomicU64::new(newest),
                 taking: Mutex::new(()),
             }),
@@ -108,7 +107,7 @@ impl<S: EventSourced, C: Codec> Snapshotter<S, C> {
     }
 
     /// Whether a snapshot is due for a state whose last event is `sequence`: as many events after the
-    /// newest one as [`snapshot_every`](BootConfig::snapshot_every) says.
+    /// newest one as [`snapshot_every`](super::BootConfig::snapshot_every) says.
     pub fn is_due(&self, sequence: u64) -> bool {
         sequence.saturating_sub(self.newest()) >= self.shared.every
     }
@@ -197,7 +196,7 @@ impl<C> Shared<C> {
     fn wall_of(&self, sequence: u64) -> Result<SystemTime, SnapshotError> {
         let mut reader = self.journal.read(sequence).map_err(SnapshotError::Read)?;
         match reader.next().map_err(SnapshotError::Read)? {
-            Some(record) if record.sequence == sequence => Ok(record.wall),
+            Some(record) if record.sequence == sequence => Ok(record.wall()),
             _ => Err(SnapshotError::NotInJournal {
                 sequence,
                 synced: self.journal.status().durable_sequence,

@@ -103,7 +103,7 @@ impl<S: EventSourced> Snapshots<'_, S> {
 
 /// The state in a checkpoint, as it is: it is compared before it is validated, since what is derived
 /// in it may have to be made anew.
-pub(super) fn decode<S: State, C: Codec>(
+pub(crate) fn decode<S: State, C: Codec>(
     checkpoint: &Checkpoint,
     codec: &C,
 ) -> Result<S, StateError> {
