@@ -194,11 +194,8 @@ impl<'a> Rewriter<'a> {
     pub(super) fn take_back(&mut self) {
         for made in self.made.drain(..) {
             let _removed = self.storage.remove(&made.new);
-            let _removed = self
-                .storage
-                .remove(&self.dir.join(made.header.file_name()));
+            let _removed = self.storage.remove(&self.dir.join(made.header.file_name()));
         }
         let _synced = self.storage.sync_dir(self.dir);
     }
 }
-
