@@ -14,6 +14,9 @@ const BALANCE: u64 = 1_000_000_000;
 /// How long a client waits before it tries again.
 const PAUSE: Duration = Duration::from_millis(2);
 
+/// How often a client tries when all is over: for 10 s.
+const LAST_TRIES: u32 = 5_000;
+
 /// One in so many transfers is given up when its answer does not come.
 const GIVEN_UP: u64 = 8;
 
@@ -162,7 +165,7 @@ impl Teller {
 
     /// Sends it until there is an answer; `false` if it was given up when it had been sent.
     fn put(&mut self, path: &str, body: &str, patience: Patience) -> Result<bool, String> {
-        let mut is_retry = false;
+        let (mut is_retry, mut tries) = (false, 0);
         loop {
             match self.try_once(path, body) {
                 Tried::Answered(reply) => {
@@ -179,8 +182,11 @@ impl Teller {
                 }
                 Tried::NotSent => (),
             }
-            if self.shared.is_over.load(Ordering::Relaxed) && self.shared.lock().is_none() {
-                return Err(format!("{path}: the ledger is gone"));
+            if self.shared.is_over.load(Ordering::Relaxed) {
+                tries += 1;
+                if tries > LAST_TRIES || self.shared.lock().is_none() {
+                    return Err(format!("{path}: the ledger is gone"));
+                }
             }
             let clock = Clock::system();
             clock.park_until(clock.now() + PAUSE);
