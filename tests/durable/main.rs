@@ -1,6 +1,8 @@
 //! The durable wing as its users meet it. A binary of its own: it needs none of the web frameworks
 //! that the integration tests of the call path build.
 
+mod boot;
+mod boot_snapshots;
 mod journal_open;
 mod replay_failures;
 mod replay_rig;

@@ -1,9 +1,12 @@
 //! A state whose events fail in each way there is, and the naive fold that a replay must agree with.
 
-use backstop::durable::codec::{State, StateError};
+use backstop::durable::codec::{EnvelopeError, State, StateError};
 use backstop::durable::replay::{
     Digest, Digester, Event, EventSourced, Failure, MemoryEvents, OnRejected, OnUndecodable,
     Rejected, Undecodable,
+};
+use backstop::durable::snapshot::{
+    Checkpoint, CheckpointStore, Entry, LoadError, Mark, Marks, MemoryStore, Saved, StoreError,
 };
 use std::cell::Cell;
 use std::time::{Duration, SystemTime};
@@ -96,7 +99,7 @@ thread_local! {
 }
 
 #[derive(Debug)]
-pub(crate) struct Mark {
+pub(crate) struct Number {
     kind: u32,
     number: u64,
 }
@@ -117,19 +120,19 @@ impl State for Tape {
 }
 
 impl EventSourced for Tape {
-    type Event<'a> = Mark;
+    type Event<'a> = Number;
 
-    fn decode(event: Event<'_>) -> Result<Mark, Undecodable> {
+    fn decode(event: Event<'_>) -> Result<Number, Undecodable> {
         let kind = event.kind;
         assert!(kind != Does::PanicsInDecode as u32, "no reader for this");
         if kind == Does::FailsInDecode as u32 {
             return Err(Undecodable::new("of another world"));
         }
         let number = u64::from_le_bytes(event.payload.try_into().map_err(Undecodable::new)?);
-        Ok(Mark { kind, number })
+        Ok(Number { kind, number })
     }
 
-    fn check(&self, mark: &Mark) -> Result<(), Rejected> {
+    fn check(&self, mark: &Number) -> Result<(), Rejected> {
         assert!(mark.kind != Does::PanicsInCheck as u32, "no check for this");
         let wavers = mark.kind == Does::WaversInCheck as u32 && APPLIED.get() > 0;
         if wavers || mark.kind == Does::FailsInCheck as u32 {
@@ -138,7 +141,7 @@ impl EventSourced for Tape {
         Ok(())
     }
 
-    fn apply(&mut self, mark: Mark) -> Result<(), Rejected> {
+    fn apply(&mut self, mark: Number) -> Result<(), Rejected> {
         APPLIED.set(APPLIED.get() + 1);
         self.numbers.push(mark.number);
         if mark.kind == Does::FailsInApply as u32 {
@@ -223,4 +226,42 @@ pub(crate) fn fold(events: &[Does], rejected: OnRejected, undecodable: OnUndecod
         }
     }
     fold
+}
+
+/// Snapshots of which some are damaged on the disk.
+#[derive(Debug)]
+pub(crate) struct Damaged {
+    pub(crate) store: MemoryStore,
+    pub(crate) sequences: &'static [u64],
+}
+
+impl CheckpointStore for Damaged {
+    fn save_marked(&self, key: &str, of: &Checkpoint, marks: Marks) -> Result<Saved, StoreError> {
+        self.store.save_marked(key, of, marks)
+    }
+
+    fn history(&self, key: &str) -> Result<Vec<Entry>, StoreError> {
+        let mut history = self.store.history(key)?;
+        for entry in &mut history {
+            if self.sequences.contains(&entry.sequence) {
+                entry.about = Err(EnvelopeError::Checksum);
+            }
+        }
+        Ok(history)
+    }
+
+    fn load(&self, key: &str, sequence: u64) -> Result<Option<Checkpoint>, LoadError> {
+        if self.sequences.contains(&sequence) {
+            return Err(EnvelopeError::Checksum.into());
+        }
+        self.store.load(key, sequence)
+    }
+
+    fn mark(&self, key: &str, sequence: u64, mark: Mark) -> Result<Marks, StoreError> {
+        self.store.mark(key, sequence, mark)
+    }
+
+    fn forget(&self, key: &str) -> Result<(), StoreError> {
+        self.store.forget(key)
+    }
 }
