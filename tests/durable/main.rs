@@ -8,4 +8,11 @@ mod journal_damage;
 mod journal_open;
 #[cfg(feature = "test-util")]
 mod journal_repair;
+mod boot;
+mod boot_snapshots;
+mod journal_open;
+mod replay_failures;
+mod replay_rig;
+mod replay_snapshots;
+mod replay_targets;
 mod storage;
