@@ -105,7 +105,8 @@ impl Core {
         }
     }
 
-    /// The oldest first, so that what is left has no gap.
+    /// The oldest first, and each durably before the next, so that what is left has no gap, whatever a
+    /// crash brings back.
     fn remove(&self, victims: &[SegmentInfo], done: &mut Compaction) -> Result<(), StorageError> {
         let (storage, dir) = (&*self.site.storage, &*self.site.dir);
         for victim in victims {
@@ -119,11 +120,11 @@ impl Core {
             done.segments += 1;
             done.bytes = done.bytes.saturating_add(victim.len);
             done.through = victim.last_sequence;
+            storage
+                .sync_dir(dir)
+                .map_err(StorageError::at(Operation::SyncDir, dir))?;
         }
-        // If a crash brings some of them back, the mark says that they are not needed.
-        storage
-            .sync_dir(dir)
-            .map_err(StorageError::at(Operation::SyncDir, dir))
+        Ok(())
     }
 
     /// Sets the reserve aside if it is not. Without it the journal works, until the disk is full.
