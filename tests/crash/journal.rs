@@ -2,7 +2,7 @@
 
 use crate::harness::{Image, Sweep, is_soak, sweep, sweep_from, tell};
 use crate::ledger::{
-    ALWAYS, Acked, MODES, Script, check, config, is_sound, open, opened, payload, run,
+    ALWAYS, Acked, MODES, Script, check, compacted, config, is_sound, open, opened, payload, run,
 };
 use crate::trace::is_covered;
 use backstop::durable::journal::{RecoveryMode, SyncPolicy};
@@ -30,6 +30,12 @@ const GROUPS: Script = Script {
     openings: 2,
     batches: 3,
     batch: 5,
+    ..ALWAYS
+};
+
+const COMPACTS: Script = Script {
+    batches: 7,
+    compacts: true,
     ..ALWAYS
 };
 
@@ -76,10 +82,9 @@ fn a_crash_of_the_repair(image: &Image, acked: &[Acked], mode: RecoveryMode) -> 
                 return Ok(());
             };
             is_sound(&again, acked, mode)?;
-            if again
-                .iter()
-                .all(|(at, payload)| found.get(at) == Some(payload))
-            {
+            // What was compacted may come back.
+            let mut more = again.range(compacted(acked) + 1..);
+            if more.all(|(at, payload)| found.get(at) == Some(payload)) {
                 return Ok(());
             }
             Err(format!("{found:?} has become {again:?}"))
@@ -108,9 +113,55 @@ fn interval_holds_what_was_synced() {
 }
 
 #[test]
+fn compaction_holds_at_every_crash() {
+    let start = FaultyStorage::new();
+    // It does remove something.
+    let acked = run(&start.after_kill(), COMPACTS);
+    let disk = start.after_kill();
+    run(&disk, COMPACTS);
+    let (_, found) = opened(&disk, RecoveryMode::TornTail).unwrap().unwrap();
+    assert!(found.len() < acked.iter().filter(|acked| acked.payload > 0).count());
+    swept("journal, compaction", &start, COMPACTS).holds();
+}
+
+#[test]
+fn a_full_disk_is_compacted_from_the_reserve() {
+    let start = FaultyStorage::new();
+    start.set_capacity(3_000);
+    let script = Script {
+        reserve: 1_024,
+        batches: 12,
+        ..COMPACTS
+    };
+    let disk = start.after_kill();
+    let acked = run(&disk, script);
+    // It was full in between, and came to more than it has room for.
+    let is_full = |call: &Call| call.result == Err(ErrorKind::StorageFull);
+    assert!(disk.trace().iter().any(is_full));
+    let acked = acked.iter().filter(|acked| acked.payload > 0).count();
+    assert!(acked >= 10, "{acked}");
+    sweep(
+        "journal, compaction of a full disk",
+        &start,
+        |disk| run(disk, script),
+        |image, acked: &[Acked]| {
+            image.disk.set_capacity(u64::MAX);
+            let nth = image.nth + usize::try_from(image.call).unwrap_or(0);
+            let modes = [RecoveryMode::TornTail, MODES[1 + nth % 3]];
+            check(&image.disk, acked, &modes, image.is_extreme())
+        },
+    )
+    .holds();
+}
+
+#[test]
 fn a_missing_kind_of_sync_is_found_out() {
     for kind in SyncKind::ALL {
-        for (name, script) in [("always", ALWAYS), ("never", NEVER)] {
+        for (name, script) in [
+            ("always", ALWAYS),
+            ("never", NEVER),
+            ("compaction", COMPACTS),
+        ] {
             let name = format!("journal, {name}, {kind:?} ignored");
             let broken = swept(&name, &FaultyStorage::new().ignoring(kind), script).fails();
             assert!(
