@@ -33,6 +33,15 @@ const GROUPS: Script = Script {
     ..ALWAYS
 };
 
+/// More sectors in a batch than all of their subsets are gone through.
+const WIDE: Script = Script {
+    segment_bytes: 16_384,
+    openings: 1,
+    batches: 2,
+    batch: 24,
+    ..ALWAYS
+};
+
 const COMPACTS: Script = Script {
     batches: 7,
     compacts: true,
@@ -100,6 +109,20 @@ fn always_holds_at_every_crash() {
 #[test]
 fn always_holds_for_groups_at_every_crash() {
     swept("journal, always, groups", &FaultyStorage::new(), GROUPS).holds();
+}
+
+#[test]
+fn always_holds_for_wide_groups_at_every_crash() {
+    let swept = sweep(
+        "journal, always, wide groups",
+        &FaultyStorage::new(),
+        |disk| run(disk, WIDE),
+        |image, acked: &[Acked]| {
+            let modes = [RecoveryMode::TornTail, MODES[1 + image.nth % 3]];
+            check(&image.disk, acked, &modes, false)
+        },
+    );
+    assert!(swept.holds() > 1_000);
 }
 
 #[test]

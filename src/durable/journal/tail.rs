@@ -33,7 +33,7 @@ pub(crate) enum NotBegun {
     /// would be taken for superseded.
     Left {
         /// What failed first.
-        begin: StorageError,
+        cause: StorageError,
         /// What failed then.
         removal: StorageError,
     },
@@ -51,7 +51,7 @@ pub(crate) fn create_segment(
         Ok(file) => begin(storage, dir, &path, &*file, header).map(|()| file),
         Err(error) => Err(StorageError::new(Operation::Create, &path, error)),
     };
-    let begin = match begun {
+    let cause = match begun {
         Ok(file) => return Ok((Arc::from(file), path)),
         Err(error) if error.operation().is_sync() => {
             let _left = storage.remove(&path);
@@ -72,8 +72,8 @@ pub(crate) fn create_segment(
             .map_err(StorageError::at(Operation::SyncDir, dir)),
     };
     match removed {
-        Ok(()) => Err(NotBegun::Failed(begin)),
-        Err(removal) => Err(NotBegun::Left { begin, removal }),
+        Ok(()) => Err(NotBegun::Failed(cause)),
+        Err(removal) => Err(NotBegun::Left { cause, removal }),
     }
 }
 

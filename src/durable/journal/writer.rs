@@ -287,8 +287,8 @@ impl Writer {
         let (file, path) = begun.map_err(|not_begun| match not_begun {
             NotBegun::Failed(error) => Failure::Write(error),
             NotBegun::Unsure(error) => Failure::Poisoned(Poisoned::by_sync(error)),
-            NotBegun::Left { begin, removal } => {
-                Failure::Poisoned(Poisoned::by_cut(begin, removal))
+            NotBegun::Left { cause, removal } => {
+                Failure::Poisoned(Poisoned::by_cut(cause, removal))
             }
         })?;
         let mut segments = site.segments.lock();
