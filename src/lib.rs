@@ -100,6 +100,6 @@ pub use policy::retry::{Retry, RetryConfig, RetryLayer};
 pub use policy::timeout::{Timeout, TimeoutConfig, TimeoutLayer};
 
 /// The README's examples compile and run.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "durable"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
