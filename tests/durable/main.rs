@@ -1,12 +1,14 @@
 //! The durable wing as its users meet it. A binary of its own: it needs none of the web frameworks
 //! that the integration tests of the call path build.
 
+mod any_bytes;
 mod boot;
 mod boot_snapshots;
 mod codec;
 mod image;
+mod journal_bytes;
 mod journal_damage;
-mod journal_open;
+mod journal_model;
 mod journal_open;
 #[cfg(feature = "test-util")]
 mod journal_repair;

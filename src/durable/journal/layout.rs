@@ -87,8 +87,11 @@ pub(super) fn look(
                 Ok(segment) => layout.segments.push(segment),
                 Err(path) => layout.foreign.push(path),
             }
-        } else if !OWN.contains(&&*entry.name) && !(entry.is_dir && entry.name == QUARANTINE) {
-            layout.foreign.push(path);
+        } else {
+            let is_own = OWN.contains(&&*entry.name) || (entry.is_dir && entry.name == QUARANTINE);
+            if !is_own {
+                layout.foreign.push(path);
+            }
         }
     }
     take_copies_out(&mut layout);

@@ -1,4 +1,152 @@
 //! A log that is appended to, synced in groups, and recovered after a crash.
+//!
+//! *Starting is recovering.* A journal has no clean shutdown that anything depends on: each open takes
+//! it that the process before was killed or the power failed, verifies every record, repairs what a
+//! crash leaves, and refuses what no crash explains.
+//!
+//! ```
+//! use backstop::durable::journal::{Journal, JournalConfig, OpenMode};
+//! use backstop::durable::storage::FsStorage;
+//! use std::sync::Arc;
+//!
+//! # let temp = tempfile::tempdir()?;
+//! # let dir = temp.path().join("ledger");
+//! let config = JournalConfig::default().open(OpenMode::CreateIfMissing);
+//! let (journal, report) = Journal::open(Arc::new(FsStorage), &dir, config.clone())?;
+//! assert!(report.is_new);
+//! // Durable when it returns.
+//! assert_eq!(journal.append(7, b"paid 100")?, 1);
+//! drop(journal);
+//!
+//! let (journal, report) = Journal::open(Arc::new(FsStorage), &dir, config)?;
+//! assert_eq!(report.last_sequence, 1);
+//! let mut reader = journal.read(1)?;
+//! while let Some(record) = reader.next()? {
+//!     assert_eq!((record.sequence, record.kind, record.payload), (1, 7, &b"paid 100"[..]));
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # When not to use it
+//!
+//! It is one stream of records for one process, to rebuild a state from. To look things up by key,
+//! or to change them in place, take a database (redb, SQLite); to hand records to other processes, a
+//! broker.
+//!
+//! # What an open does
+//!
+//! ```text
+//!  lock -> list -> verify -> judge -> copy to quarantine -> new segment -> cut -> serve
+//!                              |        (only of damage)     what is beyond
+//!                              v                             the watermark
+//!                     refuse, nothing changed
+//! ```
+//!
+//! Each open begins a new *epoch*. The *watermark* is the highest sequence that any header says was
+//! durable when it was written. What verifies beyond it is written into the new segment and synced,
+//! because bytes that read well after a failed sync may be lost by the next power cut. The new segment
+//! supersedes what the older ones hold from its first sequence on; it gets its name when it is whole,
+//! so a crash at any point leaves either the old journal or the new one.
+//!
+//! # Damage
+//!
+//! | found | `TornTail` (default) | `PointInTime` | `SkipDamaged` | `Strict` |
+//! |---|---|---|---|---|
+//! | a torn end: bytes missing, or an empty sector from the damaged record on, and nothing says that it was durable | cut off | cut off | cut off | refused |
+//! | damage to a record that was durable (a later record or header says so) | refused | kept up to it | all others kept | refused |
+//! | damage of another shape at the end | refused | kept up to it | all others kept | refused |
+//! | a damaged segment header with records behind it | refused | kept up to it | all records kept | refused |
+//! | missing segments, cuts on a boundary, records in the wrong place | refused | kept up to there | all others kept | refused |
+//! | a damaged low-water mark | refused | written anew | written anew | refused |
+//! | a segment without header and records, before others | removed | removed | removed | removed |
+//! | stale segments, copies, foreign names | no damage | no damage | no damage | no damage |
+//! | an unknown version, a directory for a segment, any I/O error | refused | refused | refused | refused |
+//!
+//! A refusal changes nothing. Before a repair cuts or removes anything, the files are copied to the
+//! directory `quarantine`; what is in there is yours to look at and to remove. [`inspect`] shows what
+//! each mode would do, without a write.
+//!
+//! # What cannot be told apart
+//!
+//! - Damage of a torn shape to the *last batch*, and a crash: nothing after it says that it was
+//!   durable. A disk that empties the last sectors of a journal after they were synced takes records
+//!   with it that were acknowledged, and `TornTail` cuts them off. So does a damaged last record whose
+//!   own payload, or that of a record behind it in the batch, fills a sector with zeros.
+//! - A cut on a record's boundary at the very end, and a journal that ended there.
+//! - The loss of the last segment, and a journal that was not written to after the one before it.
+//! - A journal of which all segments are gone, and one that was never begun. `OpenMode::MustExist`
+//!   tells these, and so does a snapshot: [`Opener::snapshot_at`] tells any end that is missing
+//!   below it.
+//!
+//! # Files
+//!
+//! | name | |
+//! |---|---|
+//! | `{epoch}-{first sequence}-{salt}.segment` | a segment; each number as 16 hexadecimal digits |
+//! | `*.segment.new` | one that was not whole when its process ended; removed by the next open |
+//! | `low-water` | up to where compaction may have removed records; absent at first |
+//! | `lock` | locked while the journal is open; holds the name of the process |
+//! | `quarantine/{segment}.{n}` | copies that were made before repairs |
+//!
+//! Other names are left alone. A journal is copied by copying its segments and its mark.
+//!
+//! # Format
+//!
+//! Version 1. All integers are little-endian; CRCs are CRC-32C (Castagnoli).
+//!
+//! A journal is a directory of *segments*. A segment is a header of 64 bytes and records behind each
+//! other, each of them a multiple of 8 bytes long.
+//!
+//! ## Segment header
+//!
+//! | bytes | field | |
+//! |---|---|---|
+//! | 0..8 | magic | `BSTPJRNL` |
+//! | 8..12 | version | 1 |
+//! | 12..16 | header length | 64 |
+//! | 16..24 | epoch | one more than any before: each open starts a new one |
+//! | 24..32 | salt | random, so that bytes of another segment never verify in this one |
+//! | 32..40 | first sequence | of the first record here, if there is one |
+//! | 40..48 | synced through | the last sequence that was known durable when this was written; 0: none |
+//! | 48..56 | previous epoch | of the segment that the record before the first one is in; 0: there is none |
+//! | 56..60 | previous CRC | the *trailing* CRC of that record; 0: there is none |
+//! | 60..64 | CRC | of bytes 0..60 |
+//!
+//! Its file is named `{epoch}-{first sequence}-{salt}.segment`, each as 16 hexadecimal digits, so that
+//! records behind a damaged header can still be verified.
+//!
+//! ## Record
+//!
+//! | bytes | field | |
+//! |---|---|---|
+//! | 0..4 | length | of the payload |
+//! | 4..8 | kind | the user's |
+//! | 8..16 | sequence | one more than that of the record before |
+//! | 16..24 | wall time | nanoseconds since 1970, never less than that of the record before |
+//! | 24..32 | synced through | as in the segment header |
+//! | 32..36 | previous CRC | the trailing CRC of the record before, in this segment or an earlier one; 0: none |
+//! | 36..40 | header CRC | of the salt and bytes 0..36 |
+//! | 40.. | payload | |
+//! | | padding | zeros, so that the whole is a multiple of 8 |
+//! | last 4 | trailing CRC | of the salt, bytes 0..36, payload and padding |
+//!
+//! So each record verifies alone, and its link to the one before is checked apart.
+//!
+//! ## Low-water mark
+//!
+//! The file `low-water`, of 24 bytes; it is replaced in one step.
+//!
+//! | bytes | field | |
+//! |---|---|---|
+//! | 0..8 | magic | `BSTPLOWW` |
+//! | 8..12 | version | 1 |
+//! | 12..20 | sequence | records up to it may have been removed |
+//! | 20..24 | CRC | of bytes 0..20 |
+//!
+//! # Rules
+//!
+#![doc = include_str!("RULES.md")]
+#![allow(clippy::doc_markdown, reason = "a rule's id is no identifier")]
 
 mod append;
 mod batch;

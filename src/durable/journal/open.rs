@@ -41,7 +41,7 @@ pub struct Opener {
     config: JournalConfig,
     clock: Clock,
     snapshot: u64,
-    progress: Option<Box<dyn FnMut(&Progress) + Send>>,
+    progress: Option<Box<Tell<'static>>>,
 }
 
 impl Opener {

@@ -369,7 +369,7 @@ impl<'a> Walk<'a> {
             }
             Look::Bad { kind, len } => (kind, here.offset.saturating_add(len.unwrap_or(8))),
         };
-        let is_torn = !self.has_damage && self.is_torn(&mut here, kind)?;
+        let is_torn = !self.has_damage && is_torn(&mut here, kind)?;
         self.has_damage = true;
         let offset = here.offset;
         self.resume(&mut here, from)?;
@@ -383,16 +383,6 @@ impl<'a> Walk<'a> {
             is_torn,
         };
         Ok((here, Some(Step::Damage(damage))))
-    }
-
-    fn is_torn(&self, here: &mut Here, kind: DamageKind) -> Result<bool, StorageError> {
-        match kind {
-            DamageKind::Incomplete => Ok(true),
-            DamageKind::RecordHeader | DamageKind::Payload => {
-                record::has_empty_sector(&mut here.window, here.offset)
-            }
-            _ => Ok(false),
-        }
     }
 
     /// Looks for the next record of this segment that verifies and was not met yet.
@@ -420,5 +410,16 @@ impl<'a> Walk<'a> {
         self.link = Some(found.crc);
         here.offset = found.end();
         Step::Record(here.index, found)
+    }
+}
+
+/// Whether what stands here instead of a record looks as a crash leaves it.
+fn is_torn(here: &mut Here, kind: DamageKind) -> Result<bool, StorageError> {
+    match kind {
+        DamageKind::Incomplete => Ok(true),
+        DamageKind::RecordHeader | DamageKind::Payload => {
+            record::has_empty_sector(&mut here.window, here.offset)
+        }
+        _ => Ok(false),
     }
 }
