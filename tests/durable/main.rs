@@ -7,11 +7,13 @@ mod boot_snapshots;
 mod codec;
 mod image;
 mod journal_bytes;
+mod journal_costs;
 mod journal_damage;
 mod journal_model;
 mod journal_open;
 #[cfg(feature = "test-util")]
 mod journal_repair;
+mod journal_write;
 mod replay_failures;
 mod replay_rig;
 mod replay_snapshots;
