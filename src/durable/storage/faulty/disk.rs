@@ -181,7 +181,7 @@ impl Disk {
             .collect();
         taken.sort_unstable();
         taken.dedup();
-        let taken = taken.iter().map(|file| self.files[*file].room).sum();
+        let taken = taken.iter().map(|file| self.files[*file].len()).sum();
         self.capacity.saturating_sub(taken)
     }
 }

@@ -14,8 +14,6 @@ pub(super) struct File {
     pub(super) len: Fate<u64>,
     /// In the order of the file; behind its end all are zeros, and so are those not in here.
     pub(super) sectors: Vec<Fate<Sector>>,
-    /// Bytes of the disk that it takes.
-    pub(super) room: u64,
     /// Whether a sync of it was asked for.
     pub(super) was_synced: bool,
 }
@@ -36,7 +34,6 @@ impl File {
         Self {
             len: Fate::stored(0),
             sectors: Vec::new(),
-            room: 0,
             was_synced: false,
         }
     }
@@ -46,7 +43,6 @@ impl File {
         Self {
             len: Fate::stored(len),
             sectors,
-            room: len,
             was_synced: true,
         }
     }
@@ -75,7 +71,6 @@ impl File {
         if len > self.len() {
             self.len.set(len);
         }
-        self.room = self.room.max(len);
     }
 
     pub(super) fn truncate(&mut self, len: u64) {
@@ -92,7 +87,6 @@ impl File {
             sector.set(None);
         }
         self.len.set(len);
-        self.room = len;
     }
 
     fn change(&mut self, index: usize, change: impl FnOnce(&mut [u8; SECTOR])) {

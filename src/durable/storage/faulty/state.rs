@@ -2,7 +2,7 @@
 
 use super::SyncKind;
 use super::disk::Disk;
-use super::fault::{Plan, failure};
+use super::fault::Plan;
 use super::trace::Call;
 use crate::durable::storage::error::Operation;
 use crate::kernel::rng::Rolls;
@@ -114,7 +114,7 @@ impl Core {
             return Err(gone());
         }
         let result = match plan.fails {
-            Some(kind) => acted.and_then(|_| Err(failure(kind))),
+            Some(error) => acted.and_then(|_| Err(error.into())),
             None => acted,
         };
         call.result = result.as_ref().map(|_| ()).map_err(io::Error::kind);
@@ -149,9 +149,7 @@ impl Core {
     }
 
     pub(super) fn append(&mut self, file: usize, bytes: &[u8]) -> io::Result<usize> {
-        let found = &self.disk.files[file];
-        let room = (found.room - found.len()).saturating_add(self.disk.free(&self.open));
-        let room = usize::try_from(room).unwrap_or(usize::MAX);
+        let room = usize::try_from(self.disk.free(&self.open)).unwrap_or(usize::MAX);
         if room == 0 && !bytes.is_empty() {
             return Err(ErrorKind::StorageFull.into());
         }
@@ -163,11 +161,11 @@ impl Core {
     }
 
     pub(super) fn reserve(&mut self, file: usize, bytes: u64) -> io::Result<()> {
-        let more = bytes.saturating_sub(self.disk.files[file].room);
+        let more = bytes.saturating_sub(self.disk.files[file].len());
         if more > self.disk.free(&self.open) {
             return Err(ErrorKind::StorageFull.into());
         }
-        if bytes > self.disk.files[file].len() {
+        if more > 0 {
             self.disk.file(file).grow(bytes);
         }
         Ok(())
