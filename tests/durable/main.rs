@@ -18,5 +18,6 @@ mod replay_failures;
 mod replay_rig;
 mod replay_snapshots;
 mod replay_targets;
+#[cfg(feature = "test-util")]
 mod snapshot;
 mod storage;
