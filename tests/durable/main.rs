@@ -5,6 +5,7 @@ mod boot;
 mod boot_snapshots;
 mod journal_open;
 mod replay_failures;
+mod replay_memory;
 mod replay_rig;
 mod replay_snapshots;
 mod replay_targets;

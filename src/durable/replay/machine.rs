@@ -5,12 +5,16 @@
 //! when an event has failed and not otherwise, no event is applied more than twice, and there are two
 //! states at most: over `n` events of which `f` fail, that is at most `2 n` applications and `f + 1`
 //! copies. An event that fails in `decode` or `check` has changed nothing and costs nothing.
+//!
+//! The events since the last copy are kept in memory while they are few: a store may take long to find
+//! the place of one, and where many events fail, there are few between two of them.
 
 use super::config::{OnGap, OnRejected, OnUndecodable, ReplayConfig};
 use super::digest::Digest;
 use super::error::ReplayErrorKind;
 use super::events::{Event, EventStore};
 use super::guard::{Panic, caught};
+use super::recent::Recent;
 use super::report::{FailedEvent, Failure, ReplayReport};
 use super::state::EventSourced;
 use std::cell::Cell;
@@ -88,6 +92,17 @@ fn step<S: EventSourced>(state: &mut S, event: Event<'_>) -> Result<(), Failed> 
     })
 }
 
+/// Applies an event once more; 1 if it is left out, as it was before.
+fn again<S: EventSourced>(state: &mut S, event: Event<'_>) -> Result<u64, ReplayErrorKind> {
+    match step(state, event) {
+        Ok(()) => Ok(0),
+        Err(Failed { dirty: false, .. }) => Ok(1),
+        Err(_) => Err(ReplayErrorKind::NotDeterministic {
+            sequence: event.sequence,
+        }),
+    }
+}
+
 /// A state on its way through the events.
 #[derive(Debug)]
 pub(super) struct Machine<'a, S> {
@@ -99,6 +114,7 @@ pub(super) struct Machine<'a, S> {
     wall: Option<SystemTime>,
     /// `None` where a failed event ends the replay anyway.
     good: Option<Good<S>>,
+    recent: Recent,
     report: &'a mut ReplayReport,
 }
 
@@ -140,6 +156,7 @@ impl<'a, S: EventSourced> Machine<'a, S> {
             state,
             wall,
             good: None,
+            recent: Recent::new(),
             report,
         }
     }
@@ -245,7 +262,11 @@ impl<'a, S: EventSourced> Machine<'a, S> {
         }
     }
 
+    #[inline]
     fn pass(&mut self, event: Event<'_>) {
+        if self.good.is_some() {
+            self.recent.keep(event);
+        }
         self.report.through = event.sequence;
         self.wall = Some(event.wall);
     }
@@ -294,6 +315,7 @@ impl<'a, S: EventSourced> Machine<'a, S> {
     fn copy(&mut self) -> Result<(), ReplayErrorKind> {
         let state = caught(|| self.state.clone()).map_err(panicked("clone"))?;
         self.report.copies += 1;
+        self.recent.clear();
         self.good = Some(Good {
             state,
             sequence: self.report.through,
@@ -313,21 +335,23 @@ impl<'a, S: EventSourced> Machine<'a, S> {
         };
         let dirty = std::mem::replace(&mut self.state, good.state);
         caught(move || drop(dirty)).map_err(panicked("drop"))?;
-        let mut at = good.sequence;
         let mut left_out = 0;
-        let mut reader = self.events.read(self.stream, at)?;
-        while at < self.report.through {
-            let event = self.following(reader.next()?, at)?;
-            match step(&mut self.state, event) {
-                Ok(()) => self.report.reapplied += 1,
-                Err(Failed { dirty: false, .. }) => left_out += 1,
-                Err(_) => {
-                    let sequence = event.sequence;
-                    return Err(ReplayErrorKind::NotDeterministic { sequence });
-                }
+        if self.recent.is_whole() {
+            for event in self.recent.events() {
+                left_out += again(&mut self.state, event)?;
+                self.report.reapplied += 1;
             }
-            at = event.sequence;
+        } else {
+            let mut at = good.sequence;
+            let mut reader = self.events.read(self.stream, at)?;
+            while at < self.report.through {
+                let event = self.following(reader.next()?, at)?;
+                left_out += again(&mut self.state, event)?;
+                self.report.reapplied += 1;
+                at = event.sequence;
+            }
         }
+        self.report.reapplied -= left_out;
         if left_out == good.left_out {
             Ok(())
         } else {

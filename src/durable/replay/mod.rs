@@ -14,6 +14,7 @@ mod handle;
 mod journal;
 mod machine;
 mod memory;
+mod recent;
 mod report;
 mod start;
 mod state;
