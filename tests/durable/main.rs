@@ -3,7 +3,12 @@
 
 mod boot;
 mod boot_snapshots;
+mod image;
+mod journal_damage;
+mod journal_model;
 mod journal_open;
+#[cfg(feature = "test-util")]
+mod journal_repair;
 mod replay_failures;
 mod replay_memory;
 mod replay_rig;

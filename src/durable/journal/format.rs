@@ -1,42 +1,4 @@
-//! The bytes of a journal, version 1. All integers are little-endian.
-//!
-//! A journal is a directory of *segments*. A segment is a header of 64 bytes and records behind each
-//! other, each of them a multiple of 8 bytes long. CRCs are CRC-32C (Castagnoli).
-//!
-//! # Segment header
-//!
-//! | bytes | field | |
-//! |---|---|---|
-//! | 0..8 | magic | `BSTPJRNL` |
-//! | 8..12 | version | 1 |
-//! | 12..16 | header length | 64 |
-//! | 16..24 | epoch | one more than any before: each open starts a new one |
-//! | 24..32 | salt | random, so that bytes of another segment never verify in this one |
-//! | 32..40 | first sequence | of the first record here, if there is one |
-//! | 40..48 | synced through | the last sequence that was known durable when this was written; 0: none |
-//! | 48..56 | previous epoch | of the segment that the record before the first one is in; 0: there is none |
-//! | 56..60 | previous CRC | the *trailing* CRC of that record; 0: there is none |
-//! | 60..64 | CRC | of bytes 0..60 |
-//!
-//! Its file is named `{epoch}-{first sequence}-{salt}.segment`, each as 16 hexadecimal digits, so that
-//! records behind a damaged header can still be verified.
-//!
-//! # Record
-//!
-//! | bytes | field | |
-//! |---|---|---|
-//! | 0..4 | length | of the payload |
-//! | 4..8 | kind | the user's |
-//! | 8..16 | sequence | one more than that of the record before |
-//! | 16..24 | wall time | nanoseconds since 1970, never less than that of the record before |
-//! | 24..32 | synced through | as in the segment header |
-//! | 32..36 | previous CRC | the trailing CRC of the record before, in this segment or an earlier one; 0: none |
-//! | 36..40 | header CRC | of the salt and bytes 0..36 |
-//! | 40.. | payload | |
-//! | | padding | zeros, so that the whole is a multiple of 8 |
-//! | last 4 | trailing CRC | of the salt, bytes 0..36, payload and padding |
-//!
-//! So each record verifies alone, and its link to the one before is checked apart.
+//! The bytes of a journal, as `FORMAT.md` has them.
 
 /// How a segment begins.
 pub(crate) const MAGIC: [u8; 8] = *b"BSTPJRNL";
@@ -284,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_segment_header_comes_back_and_no_bit_of_it_can_flip() {
+    fn jn1a_a_segment_header_comes_back_and_no_bit_of_it_can_flip() {
         let bytes = HEADER.encode();
         assert_eq!(SegmentHeader::decode(&bytes), Ok(HEADER));
         for bit in 0..SEGMENT_HEADER * 8 {
@@ -292,6 +254,31 @@ mod tests {
             flipped[bit / 8] ^= 1 << (bit % 8);
             assert!(SegmentHeader::decode(&flipped).is_err(), "bit {bit}");
         }
+    }
+
+    #[test]
+    fn jn1a_the_bytes_are_those_that_are_documented() {
+        let mut expected = b"BSTPJRNL\x01\0\0\0\x40\0\0\0\x03\0\0\0\0\0\0\0".to_vec();
+        expected.extend([0xef, 0xcd, 0xab, 0x89, 0x67, 0x45, 0x23, 0x01]);
+        expected.extend([7, 0, 0, 0, 0, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0]);
+        expected.extend([2, 0, 0, 0, 0, 0, 0, 0, 0xef, 0xbe, 0xad, 0xde]);
+        expected.extend(crc32c::crc32c(&expected).to_le_bytes());
+        assert_eq!(HEADER.encode()[..], expected);
+
+        let (_, bytes, crc) = record(b"12345");
+        let mut expected = vec![5, 0, 0, 0, 5, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0];
+        expected.extend(1_700_000_000_000_000_000_u64.to_le_bytes());
+        expected.extend([7, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0]);
+        let salted = |bytes: &[u8]| {
+            let salt = HEADER.salt.to_le_bytes();
+            crc32c::crc32c(&[&salt[..], bytes].concat())
+        };
+        let front = expected.clone();
+        expected.extend(salted(&front).to_le_bytes());
+        expected.extend(*b"12345\0\0\0\0\0\0\0");
+        assert_eq!(crc, salted(&[&front[..], b"12345\0\0\0\0\0\0\0"].concat()));
+        expected.extend(crc.to_le_bytes());
+        assert_eq!(bytes, expected);
     }
 
     #[test]
@@ -320,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_comes_back_and_no_bit_of_it_can_flip() {
+    fn jn1b_a_record_comes_back_and_no_bit_of_it_can_flip() {
         for length in [0, 1, 3, 4, 5, 11, 12, 100] {
             let payload: Vec<u8> = (0..length).collect();
             let (header, bytes, crc) = record(&payload);
@@ -352,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_verifies_under_its_own_salt_only() {
+    fn jn1b_a_record_verifies_under_its_own_salt_only() {
         let (_, bytes, _) = record(b"of another segment");
         assert_eq!(
             RecordHeader::decode(&bytes, Seed::of(HEADER.salt + 1)),

@@ -122,7 +122,7 @@ impl Opener {
         let (storage, dir) = (&*self.storage, &*self.dir);
         let is_there = directory(storage, dir, self.config.open)?;
         let lock = lock::take(storage, dir, &self.clock, self.config.lock_wait)?;
-        let found = Found::look(storage, dir, tell)?;
+        let mut found = Found::look(storage, dir, tell)?;
         let is_new = found.survey.segments.is_empty() && found.survey.damage_count == 0;
         if is_new {
             self.refuse_to_begin()?;
@@ -131,7 +131,11 @@ impl Opener {
                 sync_parent(storage, dir)?;
             }
         }
-        let (verdict, plan) = self.decide(&found, is_new)?;
+        found
+            .survey
+            .compare_with_snapshot(self.snapshot, &found.lineup);
+
+        let (verdict, plan) = self.decide(&found)?;
         if found.survey.is_mark_damaged {
             low_water::write(storage, dir, found.survey.low_water)?;
         }
@@ -170,7 +174,7 @@ impl Opener {
         Ok(())
     }
 
-    fn decide(&self, found: &Found, is_new: bool) -> Result<(Verdict, Plan), OpenError> {
+    fn decide(&self, found: &Found) -> Result<(Verdict, Plan), OpenError> {
         let (survey, mode) = (&found.survey, self.config.recovery);
         let exhausted = || OpenError::Exhausted {
             dir: self.dir.clone(),
@@ -178,7 +182,8 @@ impl Opener {
         let verdict = found.judge(mode);
         let plan =
             Plan::new(survey, verdict, found.epoch(), self.snapshot).ok_or_else(exhausted)?;
-        let reaches = self.snapshot <= plan.last_sequence && !(is_new && self.snapshot > 0);
+        let is_empty = survey.last.sequence == 0;
+        let reaches = self.snapshot <= plan.last_sequence && !(is_empty && self.snapshot > 0);
         if !reaches {
             return Err(OpenError::SnapshotAhead {
                 dir: self.dir.clone(),
@@ -347,15 +352,15 @@ fn report(
         _ => (0, survey.damaged_bytes),
     };
     let kept = survey.records - dropped;
-    let first = if kept > 0 { survey.first } else { 0 };
     let span = match kept {
         0 => 0,
-        _ => plan.last_sequence.saturating_sub(first - 1),
+        _ => plan.last_sequence.saturating_sub(survey.first - 1),
     };
+    let first = repaired.segments.first();
     OpenReport {
         is_new: false,
         epoch: plan.epoch,
-        first_sequence: first,
+        first_sequence: first.map_or(plan.start, |first| first.header.first_sequence),
         last_sequence: plan.last_sequence,
         low_water: survey.low_water,
         watermark: survey.watermark,

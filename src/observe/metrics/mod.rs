@@ -70,6 +70,8 @@ mod checkpoints;
 mod circuit_breaker;
 mod exporter;
 mod figures;
+#[cfg(feature = "durable")]
+mod journal;
 mod meters;
 mod pipeline;
 mod retry;
