@@ -175,14 +175,14 @@ impl<'a, S: EventSourced> Machine<'a, S> {
         }
         let mut reader = self.events.read(self.stream, self.report.through)?;
         while self.report.through < goal.through {
-            let event = self.following(reader.next()?, self.report.through)?;
-            let missing = event.sequence - self.report.through - 1;
-            if event.sequence > goal.through {
+            let next = self.following(reader.next()?, self.report.through)?;
+            let Some(event) = next.filter(|event| event.sequence <= goal.through) else {
                 // The target itself is missing.
                 self.report.missing += goal.through - self.report.through;
                 self.report.through = goal.through;
                 return Ok(());
-            }
+            };
+            let missing = event.sequence - self.report.through - 1;
             if let Some(until) = goal.until {
                 if !self.is_due(event, until)? {
                     return Ok(());
@@ -197,23 +197,20 @@ impl<'a, S: EventSourced> Machine<'a, S> {
         Ok(())
     }
 
-    /// The event behind that one, or else a gap.
+    /// The event behind that one; or, where gaps are accepted, a later one, or none.
     fn following<'e>(
         &self,
         event: Option<Event<'e>>,
         behind: u64,
-    ) -> Result<Event<'e>, ReplayErrorKind> {
+    ) -> Result<Option<Event<'e>>, ReplayErrorKind> {
         let expected = behind.saturating_add(1);
-        match event {
-            Some(event) if event.sequence == expected => Ok(event),
-            Some(event) if event.sequence > expected && self.config.on_gap == OnGap::Skip => {
-                Ok(event)
-            }
-            event => {
-                let found = event.map(|event| event.sequence);
-                Err(ReplayErrorKind::Gap { expected, found })
-            }
+        let found = event.map(|event| event.sequence);
+        let is_next = found == Some(expected);
+        let is_gap = found.is_none_or(|found| found > expected);
+        if is_next || (is_gap && self.config.on_gap == OnGap::Skip) {
+            return Ok(event);
         }
+        Err(ReplayErrorKind::Gap { expected, found })
     }
 
     /// Whether the event was written by that time.
@@ -345,7 +342,9 @@ impl<'a, S: EventSourced> Machine<'a, S> {
             let mut at = good.sequence;
             let mut reader = self.events.read(self.stream, at)?;
             while at < self.report.through {
-                let event = self.following(reader.next()?, at)?;
+                let Some(event) = self.following(reader.next()?, at)? else {
+                    return Err(lost);
+                };
                 left_out += again(&mut self.state, event)?;
                 self.report.reapplied += 1;
                 at = event.sequence;
