@@ -224,13 +224,13 @@ impl Ledger {
             Err(error) => self.broken(error),
             Ok(Err(why)) => answer(StatusCode::UNPROCESSABLE_ENTITY, why),
             Ok(Ok(status)) if self.answers == Answers::Buffered => answer(status, "done, perhaps"),
-            Ok(Ok(status)) => match self.journal.sync_async().await {
-                Err(error) => self.broken(error),
-                Ok(_) => {
-                    self.snapshot_if_due();
-                    answer(status, "done")
+            Ok(Ok(status)) => {
+                if let Err(error) = self.journal.sync_async().await {
+                    return self.broken(error);
                 }
-            },
+                self.snapshot_if_due();
+                answer(status, "done")
+            }
         }
     }
 

@@ -68,22 +68,22 @@ enum Stage {
 
 /// Applies one event.
 fn step<S: EventSourced>(state: &mut S, event: Event<'_>) -> Result<(), Failed> {
-    let stage = Cell::new(Stage::Decode);
+    let reached = Cell::new(Stage::Decode);
     let applied = caught(|| {
         let decoded =
             S::decode(event).map_err(|error| Failed::new(Failure::Undecodable, error, false))?;
-        stage.set(Stage::Check);
+        reached.set(Stage::Check);
         if let Err(error) = state.check(&decoded) {
-            stage.set(Stage::Unchanged);
+            reached.set(Stage::Unchanged);
             return Err(Failed::new(Failure::Rejected, error, false));
         }
-        stage.set(Stage::Apply);
+        reached.set(Stage::Apply);
         let applied = state.apply(decoded);
         applied.map_err(|error| Failed::new(Failure::Rejected, error, true))
     });
     applied.unwrap_or_else(|panic| {
         // A check that panics may have changed what a shared reference lets it change.
-        let (failure, dirty) = match stage.get() {
+        let (failure, dirty) = match reached.get() {
             Stage::Decode => (Failure::Undecodable, false),
             Stage::Unchanged => (Failure::Panicked, false),
             Stage::Check | Stage::Apply => (Failure::Panicked, true),
