@@ -10,6 +10,9 @@
 //! `BACKSTOP_SOAK=1` runs longer scripts.
 
 mod harness;
+mod journal;
 mod kill;
+mod ledger;
+mod stores;
 mod toy;
 mod trace;

@@ -3,6 +3,7 @@
 
 mod boot;
 mod boot_snapshots;
+mod codec;
 mod image;
 mod journal_damage;
 mod journal_model;
@@ -14,4 +15,5 @@ mod replay_memory;
 mod replay_rig;
 mod replay_snapshots;
 mod replay_targets;
+mod snapshot;
 mod storage;

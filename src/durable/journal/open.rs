@@ -131,6 +131,10 @@ impl Opener {
                 sync_parent(storage, dir)?;
             }
         }
+        // A name may be there since the moment before a crash, and not durable: the process that gave it
+        // did not come to that. What is built on it here must not be there without it.
+        let synced = storage.sync_dir(dir);
+        synced.map_err(StorageError::at(Operation::SyncDir, dir))?;
         found
             .survey
             .compare_with_snapshot(self.snapshot, &found.lineup);
