@@ -16,7 +16,7 @@
 mod service;
 
 use service::drill::Drill;
-use service::server::{Options, serve};
+use service::server::{Answers, Options, serve};
 use std::error::Error;
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -48,6 +48,7 @@ fn options(arguments: &[String]) -> Result<Options, Box<dyn Error>> {
         address: ([127, 0, 0, 1], 0).into(),
         snapshot_every: 10_000,
         segment_bytes: 1 << 20,
+        answers: Answers::Durable,
     };
     let mut pairs = arguments.chunks_exact(2);
     for pair in &mut pairs {
@@ -57,6 +58,8 @@ fn options(arguments: &[String]) -> Result<Options, Box<dyn Error>> {
             "--addr" => options.address = value.parse()?,
             "--snapshot-every" => options.snapshot_every = value.parse()?,
             "--segment-bytes" => options.segment_bytes = value.parse()?,
+            "--answers" if value == "durable" => options.answers = Answers::Durable,
+            "--answers" if value == "buffered" => options.answers = Answers::Buffered,
             _ => return Err(USAGE.into()),
         }
     }

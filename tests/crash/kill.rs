@@ -8,13 +8,16 @@
 mod service;
 
 use service::drill::Drill;
-use service::server::{Options, serve};
+use service::server::{Answers, Options, serve};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 /// Where the child process finds its directory.
 const DIR: &str = "BACKSTOP_LEDGER_DIR";
+
+/// Set for a child that answers before an entry is durable.
+const BROKEN: &str = "BACKSTOP_LEDGER_BROKEN";
 
 fn server(dir: &Path) -> Command {
     let program = std::env::current_exe().expect("this test is a file");
@@ -38,6 +41,10 @@ fn serves_as_a_child() {
         // So few that kills meet snapshots, compactions and new segments.
         snapshot_every: 100,
         segment_bytes: 4_096,
+        answers: match std::env::var_os(BROKEN) {
+            Some(_) => Answers::Buffered,
+            None => Answers::Durable,
+        },
     })
     .expect("it serves until it is killed");
 }
@@ -71,4 +78,28 @@ fn bo2b_a_killed_ledger_loses_nothing_and_does_nothing_twice() {
         outcome.lives.iter().any(|life| life.booted.snapshot > 0),
         "seed {seed}: {outcome}"
     );
+}
+
+/// Or the drill would find nothing.
+#[test]
+fn bo2b_a_ledger_that_answers_too_early_is_found_out() {
+    let dir = tempfile::tempdir().expect("there is room");
+    let drill = Drill {
+        kills: 20,
+        clients: 6,
+        seed: 1,
+        longest_life: Duration::from_millis(400),
+        command: |dir| {
+            let mut command = server(dir);
+            command.env(BROKEN, "1");
+            command
+        },
+    };
+    let error = drill
+        .run(dir.path())
+        .expect_err("it loses what it answered");
+    println!("{error}");
+    // A client whose account is gone is refused; one whose transfer is gone finds that in the audit.
+    let is_lost = error.contains("not there") || error.contains("should hold");
+    assert!(is_lost || error.contains("422"), "{error}");
 }

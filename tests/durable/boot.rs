@@ -273,10 +273,16 @@ fn bo1e_a_snapshot_ahead_of_the_journal_refuses() {
             }
             store.save(STREAM, &checkpoint(7, &tape(7))).unwrap();
             let before = contents(&storage);
-            let error = boot(&storage, &store)
+            let booted = boot(&storage, &store)
                 .config(config().journal(journal().recovery(mode)))
-                .run()
-                .unwrap_err();
+                .run();
+            if events == Some(5) && mode == RecoveryMode::SkipDamaged {
+                let booted = booted.unwrap();
+                assert_eq!(numbers(&booted), 7);
+                assert!(booted.report.open.missing == 2, "{}", booted.report);
+                continue;
+            }
+            let error = booted.unwrap_err();
             assert!(
                 matches!(
                     error,

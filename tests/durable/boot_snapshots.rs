@@ -1,11 +1,11 @@
 //! Snapshots of a running service.
 
 use crate::boot::{append, boot, config};
-use crate::replay_rig::{Does, STREAM, Tape};
+use crate::replay_rig::{Damaged, Does, STREAM, Tape};
 use crate::replay_snapshots::tape;
 use backstop::durable::boot::{Boot, SnapshotError};
 use backstop::durable::codec::{Codec, CodecError, Postcard, StateError};
-use backstop::durable::journal::{Journal, JournalConfig, OpenMode, SyncPolicy};
+use backstop::durable::journal::{Journal, JournalConfig, OpenMode, ReadError, SyncPolicy};
 use backstop::durable::replay::{JournalEvents, Replayer, Target};
 use backstop::durable::snapshot::{
     Checkpoint, CheckpointStore, Entry, LoadError, Mark, Marks, MemoryStore, Saved, StoreError,
@@ -240,4 +240,81 @@ fn bo3e_a_store_that_fails_leaves_the_snapshot_due() {
     let error = booted.snapshotter.take(&tape(5), 5).unwrap_err();
     assert!(matches!(error, SnapshotError::Store(_)), "{error}");
     assert!(booted.snapshotter.is_due(5));
+}
+
+/// The first event that is still in the journal.
+fn first(journal: &Journal) -> u64 {
+    match journal.read(1) {
+        Ok(_) => 1,
+        Err(ReadError::Removed { first }) => first,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[test]
+fn bo3d_the_journal_is_compacted_through_the_oldest_snapshot_that_is_kept() {
+    let storage = MemoryStorage::new();
+    let store = Arc::new(MemoryStore::new());
+    let booted = boot(&storage, &store).run().unwrap();
+    let mut compacted = Vec::new();
+    for round in 1..=6 {
+        append(&booted.journal, Does::Fits, 40);
+        let sequence = 40 * round;
+        let taken = booted.snapshotter.take(&tape(sequence), sequence);
+        let taken = taken.unwrap().unwrap();
+        assert!(taken.compact_error.is_none());
+        compacted.push(taken.compacted);
+    }
+    // Three are kept.
+    let through = [40, 40, 40, 80, 120, 160].map(Some);
+    assert_eq!(compacted, through);
+    let first = first(&booted.journal);
+    assert!((100..=161).contains(&first), "by whole segments: {first}");
+    append(&booted.journal, Does::Fits, 5);
+    drop(booted);
+    for damaged in [&[][..], &[240], &[240, 200]] {
+        let store = Arc::new(Damaged {
+            store: (*store).clone(),
+            sequences: damaged,
+        });
+        let booted = boot(&storage, &store).run().unwrap();
+        assert_eq!(booted.state, tape(245), "{damaged:?}");
+        assert_eq!(booted.report.replay.passed_over.len(), damaged.len());
+    }
+    let store = Arc::new(Damaged {
+        store: (*store).clone(),
+        sequences: &[240, 200, 160],
+    });
+    let error = boot(&storage, &store).run().unwrap_err();
+    assert!(error.to_string().contains("was compacted away"), "{error}");
+}
+
+#[cfg(feature = "test-util")]
+#[test]
+fn bo3d_a_failed_compaction_is_told_and_tried_again() {
+    use backstop::durable::storage::Operation;
+    use backstop::durable::storage::faulty::{Fault, FaultyStorage};
+
+    let storage = FaultyStorage::new();
+    let store = Arc::new(MemoryStore::new());
+    let snapshots = (store.clone() as Arc<dyn CheckpointStore>, Postcard);
+    let disk = Arc::new(storage.clone());
+    let booted = Boot::new(disk, "journal", STREAM, snapshots, Tape::default())
+        .config(config())
+        .run()
+        .unwrap();
+    append(&booted.journal, Does::Fits, 40);
+    storage.fail(Fault::on(Operation::Remove).always());
+    let taken = booted.snapshotter.take(&tape(40), 40).unwrap().unwrap();
+    assert_eq!(taken.compacted, None);
+    assert!(
+        matches!(taken.compact_error, Some(SnapshotError::Compact(_))),
+        "{taken:?}"
+    );
+    assert_eq!(booted.snapshotter.newest(), 40);
+    storage.stop_failing();
+    append(&booted.journal, Does::Fits, 1);
+    let taken = booted.snapshotter.take(&tape(41), 41).unwrap().unwrap();
+    assert_eq!(taken.compacted, Some(40));
+    assert!(first(&booted.journal) > 1);
 }

@@ -15,6 +15,7 @@ mod journal_open;
 mod journal_repair;
 mod journal_write;
 mod replay_failures;
+mod replay_memory;
 mod replay_rig;
 mod replay_snapshots;
 mod replay_targets;

@@ -314,7 +314,7 @@ fn rp1k_a_snapshot_ahead_of_the_events_is_an_error() {
 /// A sum, and beside it what is derived from it: that it is even.
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Sum {
-    sum: u64,
+    total: u64,
     is_odd: bool,
     /// What making it anew comes to, for a test.
     rebuilds: u32,
@@ -330,7 +330,7 @@ impl State for Sum {
     }
 
     fn validate(&self) -> Result<(), StateError> {
-        if self.is_odd == (self.sum % 2 == 1) {
+        if self.is_odd == (self.total % 2 == 1) {
             Ok(())
         } else {
             Err(StateError::invalid("the derived part is wrong"))
@@ -346,23 +346,23 @@ impl EventSourced for Sum {
     }
 
     fn apply(&mut self, number: u64) -> Result<(), Rejected> {
-        if self.is_odd != (self.sum % 2 == 1) {
+        if self.is_odd != (self.total % 2 == 1) {
             return Err(Rejected::new("the derived part is wrong"));
         }
-        self.sum += number;
-        self.is_odd = self.sum % 2 == 1;
+        self.total += number;
+        self.is_odd = self.total % 2 == 1;
         Ok(())
     }
 
     fn rebuild(&mut self) {
         self.rebuilds += 1;
         if !self.is_stubborn {
-            self.is_odd = self.sum % 2 == 1;
+            self.is_odd = self.total % 2 == 1;
         }
     }
 
     fn digest(&self) -> Option<Digest> {
-        (!self.is_silent).then(|| Digest::from_u64(self.sum * 2 + u64::from(self.is_odd)))
+        (!self.is_silent).then(|| Digest::from_u64(self.total * 2 + u64::from(self.is_odd)))
     }
 }
 
@@ -372,7 +372,7 @@ fn rp3d_a_loaded_state_is_compared_with_its_digest() {
     // 1 + 2 is 3, which is odd.
     let recorded = Some(3 * 2 + 1);
     let sum = Sum {
-        sum: 3,
+        total: 3,
         is_odd: true,
         ..Sum::default()
     };
@@ -409,7 +409,7 @@ fn rp3d_a_loaded_state_is_compared_with_its_digest() {
     ] {
         let replay = replay(1, digest, state).unwrap();
         assert_eq!(replay.report.comparison, comparison);
-        assert_eq!((replay.state.sum, replay.state.rebuilds), (10, rebuilds));
+        assert_eq!((replay.state.total, replay.state.rebuilds), (10, rebuilds));
     }
     // The digest of another version is that of another form.
     let migrated = replay(0, Some(1), &sum).unwrap();

@@ -76,14 +76,14 @@ impl Drill {
             let (booted, before) = (server.booted, load.acknowledged());
             load.set_address(Some(server.address));
             let longest = u64::try_from(self.longest_life.as_micros()).unwrap_or(u64::MAX);
-            let lived = Duration::from_micros(rng.u64(1..=longest));
-            park(lived);
+            let time = Duration::from_micros(rng.u64(1..=longest));
+            park(time);
             server.kill().map_err(|error| error.to_string())?;
             load.set_address(None);
             kills += 1;
             lives.push(Life {
                 booted,
-                lived,
+                lived: time,
                 acknowledged: load.acknowledged() - before,
                 killed_in_boot,
             });

@@ -202,13 +202,11 @@ impl Teller {
         let Some(connection) = &mut self.connection else {
             return Tried::NotSent;
         };
-        match connection.put(path, body) {
-            Ok(reply) => Tried::Answered(reply),
-            Err(_) => {
-                self.connection = None;
-                Tried::Unanswered
-            }
+        if let Ok(reply) = connection.put(path, body) {
+            return Tried::Answered(reply);
         }
+        self.connection = None;
+        Tried::Unanswered
     }
 }
 

@@ -33,6 +33,17 @@ pub(crate) struct Options {
     /// Entries between two snapshots.
     pub(crate) snapshot_every: u64,
     pub(crate) segment_bytes: u64,
+    pub(crate) answers: Answers,
+}
+
+/// When an entry is answered.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answers {
+    /// When it is durable.
+    Durable,
+    /// When it is in memory. A ledger that does this is broken; it is there to see that the drill finds
+    /// it out.
+    Buffered,
 }
 
 struct Ledger {
@@ -41,6 +52,7 @@ struct Ledger {
     snapshotter: Snapshotter<Book, Postcard>,
     is_snapshotting: AtomicBool,
     exit: Exit,
+    answers: Answers,
 }
 
 /// The state, and the last entry in it.
@@ -70,6 +82,7 @@ pub(crate) fn serve(options: &Options) -> Result<(), Box<dyn Error>> {
         snapshotter: booted.snapshotter,
         is_snapshotting: AtomicBool::new(false),
         exit: booted.exit,
+        answers: options.answers,
     });
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -210,13 +223,14 @@ impl Ledger {
         match judged {
             Err(error) => self.broken(error),
             Ok(Err(why)) => answer(StatusCode::UNPROCESSABLE_ENTITY, why),
-            Ok(Ok(status)) => match self.journal.sync_async().await {
-                Err(error) => self.broken(error),
-                Ok(_) => {
-                    self.snapshot_if_due();
-                    answer(status, "done")
+            Ok(Ok(status)) if self.answers == Answers::Buffered => answer(status, "done, perhaps"),
+            Ok(Ok(status)) => {
+                if let Err(error) = self.journal.sync_async().await {
+                    return self.broken(error);
                 }
-            },
+                self.snapshot_if_due();
+                answer(status, "done")
+            }
         }
     }
 

@@ -161,7 +161,7 @@ impl<S: EventSourced, C: Codec> Snapshotter<S, C> {
     /// The state's checkpoint, without its time, if it is valid and comes back as it is.
     fn encode(&self, state: &S, sequence: u64) -> Result<Checkpoint, SnapshotError> {
         let codec = &self.shared.codec;
-        let digest = |state: &S| caught(|| state.digest()).map_err(panicked);
+        let digest = |state: &S| caught(|| state.digest()).map_err(|panic| panicked(&panic));
         let payload = pack(state, codec, false)?;
         let digest_of_state = digest(state)?;
         let checkpoint = Checkpoint {
@@ -173,10 +173,11 @@ impl<S: EventSourced, C: Codec> Snapshotter<S, C> {
             digest: digest_of_state.map(Digest::as_u64),
             payload,
         };
-        let decoded: S = caught(|| decode(&checkpoint, codec)).map_err(panicked)??;
-        let valid = caught(|| decoded.validate()).map_err(panicked)?;
+        let decoded: S =
+            caught(|| decode(&checkpoint, codec)).map_err(|panic| panicked(&panic))??;
+        let valid = caught(|| decoded.validate()).map_err(|panic| panicked(&panic))?;
         let digest_again = digest(&decoded)?;
-        caught(move || drop(decoded)).map_err(panicked)?;
+        caught(move || drop(decoded)).map_err(|panic| panicked(&panic))?;
         valid?;
         match (digest_of_state, digest_again) {
             (Some(state), Some(decoded)) if state != decoded => {
@@ -187,7 +188,7 @@ impl<S: EventSourced, C: Codec> Snapshotter<S, C> {
     }
 }
 
-fn panicked(panic: Panic) -> StateError {
+fn panicked(panic: &Panic) -> StateError {
     StateError::Panicked(panic.message().to_owned())
 }
 

@@ -5,12 +5,16 @@
 //! when an event has failed and not otherwise, no event is applied more than twice, and there are two
 //! states at most: over `n` events of which `f` fail, that is at most `2 n` applications and `f + 1`
 //! copies. An event that fails in `decode` or `check` has changed nothing and costs nothing.
+//!
+//! The events since the last copy are kept in memory while they are few: a store may take long to find
+//! the place of one, and where many events fail, there are few between two of them.
 
 use super::config::{OnGap, OnRejected, OnUndecodable, ReplayConfig};
 use super::digest::Digest;
 use super::error::ReplayErrorKind;
 use super::events::{Event, EventStore};
 use super::guard::{Panic, caught};
+use super::recent::Recent;
 use super::report::{FailedEvent, Failure, ReplayReport};
 use super::state::EventSourced;
 use std::cell::Cell;
@@ -64,28 +68,39 @@ enum Stage {
 
 /// Applies one event.
 fn step<S: EventSourced>(state: &mut S, event: Event<'_>) -> Result<(), Failed> {
-    let stage = Cell::new(Stage::Decode);
+    let reached = Cell::new(Stage::Decode);
     let applied = caught(|| {
         let decoded =
             S::decode(event).map_err(|error| Failed::new(Failure::Undecodable, error, false))?;
-        stage.set(Stage::Check);
+        reached.set(Stage::Check);
         if let Err(error) = state.check(&decoded) {
-            stage.set(Stage::Unchanged);
+            reached.set(Stage::Unchanged);
             return Err(Failed::new(Failure::Rejected, error, false));
         }
-        stage.set(Stage::Apply);
+        reached.set(Stage::Apply);
         let applied = state.apply(decoded);
         applied.map_err(|error| Failed::new(Failure::Rejected, error, true))
     });
     applied.unwrap_or_else(|panic| {
         // A check that panics may have changed what a shared reference lets it change.
-        let (failure, dirty) = match stage.get() {
+        let (failure, dirty) = match reached.get() {
             Stage::Decode => (Failure::Undecodable, false),
             Stage::Unchanged => (Failure::Panicked, false),
             Stage::Check | Stage::Apply => (Failure::Panicked, true),
         };
         Err(Failed::new(failure, panic, dirty))
     })
+}
+
+/// Applies an event once more; 1 if it is left out, as it was before.
+fn again<S: EventSourced>(state: &mut S, event: Event<'_>) -> Result<u64, ReplayErrorKind> {
+    match step(state, event) {
+        Ok(()) => Ok(0),
+        Err(Failed { dirty: false, .. }) => Ok(1),
+        Err(_) => Err(ReplayErrorKind::NotDeterministic {
+            sequence: event.sequence,
+        }),
+    }
 }
 
 /// A state on its way through the events.
@@ -99,6 +114,7 @@ pub(super) struct Machine<'a, S> {
     wall: Option<SystemTime>,
     /// `None` where a failed event ends the replay anyway.
     good: Option<Good<S>>,
+    recent: Recent,
     report: &'a mut ReplayReport,
 }
 
@@ -140,6 +156,7 @@ impl<'a, S: EventSourced> Machine<'a, S> {
             state,
             wall,
             good: None,
+            recent: Recent::new(),
             report,
         }
     }
@@ -158,14 +175,14 @@ impl<'a, S: EventSourced> Machine<'a, S> {
         }
         let mut reader = self.events.read(self.stream, self.report.through)?;
         while self.report.through < goal.through {
-            let event = self.following(reader.next()?, self.report.through)?;
-            let missing = event.sequence - self.report.through - 1;
-            if event.sequence > goal.through {
+            let next = self.following(reader.next()?, self.report.through)?;
+            let Some(event) = next.filter(|event| event.sequence <= goal.through) else {
                 // The target itself is missing.
                 self.report.missing += goal.through - self.report.through;
                 self.report.through = goal.through;
                 return Ok(());
-            }
+            };
+            let missing = event.sequence - self.report.through - 1;
             if let Some(until) = goal.until {
                 if !self.is_due(event, until)? {
                     return Ok(());
@@ -180,23 +197,20 @@ impl<'a, S: EventSourced> Machine<'a, S> {
         Ok(())
     }
 
-    /// The event behind that one, or else a gap.
+    /// The event behind that one; or, where gaps are accepted, a later one, or none.
     fn following<'e>(
         &self,
         event: Option<Event<'e>>,
         behind: u64,
-    ) -> Result<Event<'e>, ReplayErrorKind> {
+    ) -> Result<Option<Event<'e>>, ReplayErrorKind> {
         let expected = behind.saturating_add(1);
-        match event {
-            Some(event) if event.sequence == expected => Ok(event),
-            Some(event) if event.sequence > expected && self.config.on_gap == OnGap::Skip => {
-                Ok(event)
-            }
-            event => {
-                let found = event.map(|event| event.sequence);
-                Err(ReplayErrorKind::Gap { expected, found })
-            }
+        let found = event.map(|event| event.sequence);
+        let is_next = found == Some(expected);
+        let is_gap = found.is_none_or(|found| found > expected);
+        if is_next || (is_gap && self.config.on_gap == OnGap::Skip) {
+            return Ok(event);
         }
+        Err(ReplayErrorKind::Gap { expected, found })
     }
 
     /// Whether the event was written by that time.
@@ -245,7 +259,11 @@ impl<'a, S: EventSourced> Machine<'a, S> {
         }
     }
 
+    #[inline]
     fn pass(&mut self, event: Event<'_>) {
+        if self.good.is_some() {
+            self.recent.keep(event);
+        }
         self.report.through = event.sequence;
         self.wall = Some(event.wall);
     }
@@ -294,6 +312,7 @@ impl<'a, S: EventSourced> Machine<'a, S> {
     fn copy(&mut self) -> Result<(), ReplayErrorKind> {
         let state = caught(|| self.state.clone()).map_err(panicked("clone"))?;
         self.report.copies += 1;
+        self.recent.clear();
         self.good = Some(Good {
             state,
             sequence: self.report.through,
@@ -313,21 +332,25 @@ impl<'a, S: EventSourced> Machine<'a, S> {
         };
         let dirty = std::mem::replace(&mut self.state, good.state);
         caught(move || drop(dirty)).map_err(panicked("drop"))?;
-        let mut at = good.sequence;
         let mut left_out = 0;
-        let mut reader = self.events.read(self.stream, at)?;
-        while at < self.report.through {
-            let event = self.following(reader.next()?, at)?;
-            match step(&mut self.state, event) {
-                Ok(()) => self.report.reapplied += 1,
-                Err(Failed { dirty: false, .. }) => left_out += 1,
-                Err(_) => {
-                    let sequence = event.sequence;
-                    return Err(ReplayErrorKind::NotDeterministic { sequence });
-                }
+        if self.recent.is_whole() {
+            for event in self.recent.events() {
+                left_out += again(&mut self.state, event)?;
+                self.report.reapplied += 1;
             }
-            at = event.sequence;
+        } else {
+            let mut at = good.sequence;
+            let mut reader = self.events.read(self.stream, at)?;
+            while at < self.report.through {
+                let Some(event) = self.following(reader.next()?, at)? else {
+                    return Err(lost);
+                };
+                left_out += again(&mut self.state, event)?;
+                self.report.reapplied += 1;
+                at = event.sequence;
+            }
         }
+        self.report.reapplied -= left_out;
         if left_out == good.left_out {
             Ok(())
         } else {

@@ -5,6 +5,9 @@ use crate::durable::snapshot::PassedOver;
 use std::fmt;
 use std::time::Duration;
 
+/// How many failed events a text names.
+const SHOWN: usize = 5;
+
 /// Why an event was not applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -200,8 +203,12 @@ impl fmt::Display for ReplayReport {
         if self.missing > 0 {
             write!(f, "; {} are missing", self.missing)?;
         }
-        for failed in &self.failed {
+        for failed in self.failed.iter().take(SHOWN) {
             write!(f, "; {failed}")?;
+        }
+        let more = self.skipped.total().saturating_sub(SHOWN as u64);
+        if more > 0 {
+            write!(f, "; and {more} more")?;
         }
         if let Some(event) = &self.stopped_before {
             write!(f, "; stopped before {event}")?;
