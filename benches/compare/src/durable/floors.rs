@@ -8,27 +8,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use crate::log::{Log, Replay, Seen};
-use crate::scenario::Work;
-use crate::suite::Suite;
-
-pub(crate) fn rows(suite: &mut Suite<'_>) {
-    match suite.scenario.work {
-        Work::Commit { threads: 1 } => {
-            suite.writes("raw-append", |dir| Raw::new(dir, AndThen::Sync));
-            suite.writes("raw-overwrite", Overwrite::new);
-        }
-        Work::Commit { .. } => suite.writes("naive", |dir| Raw::new(dir, AndThen::Sync)),
-        Work::Append => {
-            suite.writes("memcpy", |_| Copied::new());
-            suite.writes("raw-write", |dir| Raw::new(dir, AndThen::Nothing));
-        }
-        Work::Replay { .. } => {
-            suite.replays("raw-read", RawRead::new(false));
-            suite.replays("raw-read-crc", RawRead::new(true));
-        }
-    }
-}
+use super::log::{Log, Replay, Seen};
 
 fn create(dir: &Path) -> File {
     let file = OpenOptions::new()
@@ -44,24 +24,27 @@ fn create(dir: &Path) -> File {
     file
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum AndThen {
-    Sync,
-    Nothing,
-}
-
-struct Raw {
+/// Each record is written to the end of a file, under a mutex.
+pub(crate) struct Raw {
     file: Mutex<File>,
-    then: AndThen,
+    is_synced: bool,
     syncs: AtomicU64,
 }
 
 impl Raw {
-    fn new(dir: &Path, then: AndThen) -> Self {
+    /// And synced, before the next one comes.
+    pub(crate) fn synced(dir: &Path) -> Self {
         Self {
             file: Mutex::new(create(dir)),
-            then,
+            is_synced: true,
             syncs: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn unsynced(dir: &Path) -> Self {
+        Self {
+            is_synced: false,
+            ..Self::synced(dir)
         }
     }
 }
@@ -70,7 +53,7 @@ impl Log for Raw {
     fn write(&self, payload: &[u8]) {
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         file.write_all(payload).expect("a write");
-        if self.then == AndThen::Sync {
+        if self.is_synced {
             file.sync_data().expect("a sync");
             self.syncs.fetch_add(1, Ordering::Relaxed);
         }
@@ -81,12 +64,13 @@ impl Log for Raw {
     }
 }
 
-struct Overwrite(Mutex<File>);
+/// Each record is written over zeros, and synced.
+pub(crate) struct Overwrite(Mutex<File>);
 
 impl Overwrite {
     const BYTES: u64 = 4 << 20;
 
-    fn new(dir: &Path) -> Self {
+    pub(crate) fn new(dir: &Path) -> Self {
         let mut file = File::create_new(dir.join("raw")).expect("a file");
         file.write_all(&vec![0; usize::try_from(Self::BYTES).expect("4 MiB")])
             .and_then(|()| file.sync_all())
@@ -108,37 +92,61 @@ impl Log for Overwrite {
     }
 }
 
-struct Copied(Mutex<Vec<u8>>);
+/// Each record is copied to the end of a buffer; a full one is written to the end of a file, or forgotten.
+pub(crate) struct Copied {
+    buffer: Mutex<Vec<u8>>,
+    file: Option<File>,
+}
 
 impl Copied {
-    const BYTES: usize = 1 << 16;
+    const BYTES: usize = 1 << 20;
 
-    fn new() -> Self {
-        Self(Mutex::new(Vec::with_capacity(Self::BYTES)))
+    pub(crate) fn forgotten() -> Self {
+        // Its memory is touched before it is measured.
+        let mut buffer = vec![0; Self::BYTES];
+        buffer.clear();
+        Self {
+            buffer: Mutex::new(buffer),
+            file: None,
+        }
+    }
+
+    pub(crate) fn written(dir: &Path) -> Self {
+        Self {
+            file: Some(create(dir)),
+            ..Self::forgotten()
+        }
     }
 }
 
 impl Log for Copied {
     fn write(&self, payload: &[u8]) {
-        let mut buffer = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut buffer = self.buffer.lock().unwrap_or_else(PoisonError::into_inner);
         if buffer.len() + payload.len() > Self::BYTES {
+            if let Some(mut file) = self.file.as_ref() {
+                file.write_all(&buffer).expect("a write");
+            }
             buffer.clear();
         }
         buffer.extend_from_slice(payload);
     }
 }
 
-struct RawRead {
-    crc: bool,
+/// The payloads one behind the other, without anything between them.
+pub(crate) struct RawRead {
+    is_checked: bool,
     piece: Vec<u8>,
     payload: usize,
 }
 
 impl RawRead {
-    fn new(crc: bool) -> Self {
+    const PIECE: usize = 1 << 17;
+
+    /// `is_checked`: with the CRC of each.
+    pub(crate) fn new(is_checked: bool) -> Self {
         Self {
-            crc,
-            piece: vec![0; 1 << 17],
+            is_checked,
+            piece: vec![0; Self::PIECE],
             payload: 0,
         }
     }
@@ -162,7 +170,7 @@ impl Replay for RawRead {
         loop {
             let read = read_fully(&file, &mut self.piece[..whole], offset);
             for payload in self.piece[..read].chunks_exact(self.payload) {
-                if self.crc {
+                if self.is_checked {
                     black_box(crc32c::crc32c(payload));
                 }
                 seen.record(payload);

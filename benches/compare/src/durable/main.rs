@@ -29,7 +29,8 @@
 //! | raw-overwrite | the same into a file that was filled with zeros and synced before: no length to store, so less to sync |
 //! | naive | 64 threads, each with `raw-append` of its own under one mutex |
 //! | raw-write | the payload written to the end of a file, and nothing synced |
-//! | memcpy | the payload copied to the end of a buffer in memory |
+//! | memcpy | the payload copied to the end of a buffer in memory, which is forgotten when it has 1 MiB |
+//! | raw-write-1m | the same, and it is written to the end of a file when it has 1 MiB |
 //! | raw-read | the payloads, one behind the other, read from a warm file in pieces of 128 KiB, which stay in a core's cache |
 //! | raw-read-crc | the same, and the CRC-32C of each payload |
 //!
@@ -68,6 +69,8 @@ use criterion::Criterion;
 
 use crate::disk::Disk;
 use crate::estimate::OUTPUT;
+use crate::floors::{Copied, Overwrite, Raw, RawRead};
+use crate::scenario::Work;
 use crate::suite::{Measured, Plan, Suite};
 
 fn main() -> ExitCode {
@@ -109,10 +112,29 @@ fn run(disk: &Disk, plan: Plan) -> Vec<Measured> {
     let mut measured = Vec::new();
     for scenario in &scenario::ALL {
         let mut suite = Suite::new(&mut criterion, disk, scenario, plan);
-        floors::rows(&mut suite);
+        floor_rows(&mut suite);
         peers::rows(&mut suite);
         measured.extend(suite.finish());
     }
     criterion.final_summary();
     measured
+}
+
+fn floor_rows(suite: &mut Suite<'_>) {
+    match suite.scenario.work {
+        Work::Commit { threads: 1 } => {
+            suite.writes("raw-append", Raw::synced);
+            suite.writes("raw-overwrite", Overwrite::new);
+        }
+        Work::Commit { .. } => suite.writes("naive", Raw::synced),
+        Work::Append => {
+            suite.writes("memcpy", |_| Copied::forgotten());
+            suite.writes("raw-write-1m", Copied::written);
+            suite.writes("raw-write", Raw::unsynced);
+        }
+        Work::Replay { .. } => {
+            suite.replays("raw-read", RawRead::new(false));
+            suite.replays("raw-read-crc", RawRead::new(true));
+        }
+    }
 }
