@@ -11,6 +11,8 @@ mod imp {
     pub(crate) use std::sync::atomic::{
         AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
     };
+    #[cfg(feature = "durable")]
+    pub(crate) use std::thread::park;
 }
 
 #[cfg(any(backstop_loom, backstop_shuttle))]

@@ -1,5 +1,8 @@
 //! The storage: its errors, and what its implementations agree on.
 
+mod conformance;
+mod on_disk;
+
 use backstop::durable::storage::{Operation, StorageError};
 use std::error::Error;
 use std::io;

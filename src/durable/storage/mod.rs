@@ -2,7 +2,12 @@
 //! against a disk that fails.
 
 mod error;
+mod fs;
+mod memory;
+mod paths;
 mod traits;
 
 pub use error::{Operation, StorageError};
+pub use fs::FsStorage;
+pub use memory::MemoryStorage;
 pub use traits::{DirEntry, LockError, Storage, StorageFile, StorageLock};

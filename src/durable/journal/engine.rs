@@ -1,0 +1,302 @@
+//! The engine of a journal: appends in groups, each written and synced by one of those who wait.
+
+use super::queue::{Aftermath, Before, Lead, Next, Queue, Refused, Ticket};
+use super::refusal::{AppendError, Poisoned};
+use super::runtime::Runtime;
+use super::site::Site;
+use super::waiters::{Ending, Hand, Place, Waiter};
+use super::writer::Failure;
+use crate::kernel::clock::unparker;
+use crate::kernel::shared::Shared;
+use crate::kernel::sync::{Mutex, MutexGuard, park, wake_all};
+use std::ops::Deref;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::Waker;
+use std::time::SystemTime;
+
+/// What the handles of a journal share.
+#[derive(Debug)]
+pub(super) struct Engine {
+    pub(super) site: Site,
+    pub(super) queue: Mutex<Queue>,
+    /// Bytes that a payload may have.
+    pub(super) record_limit: u32,
+    /// Records are acknowledged when they are buffered.
+    pub(super) is_buffered: bool,
+}
+
+/// A way to the engine that can be handed to another thread.
+#[derive(Clone, Debug)]
+pub(super) struct Core(pub(super) Shared<Engine>);
+
+impl Deref for Core {
+    type Target = Engine;
+
+    #[inline]
+    fn deref(&self) -> &Engine {
+        &self.0
+    }
+}
+
+/// A thread that was asked to lead does so for at most so many groups on end: then its runtime may
+/// have it back, if it wants to shut down.
+const ROUNDS: u32 = 64;
+
+/// What came of a lead.
+struct Led {
+    durable: u64,
+    error: Option<AppendError>,
+    again: Option<Lead>,
+}
+
+impl Engine {
+    /// The length of a payload that is not too long.
+    pub(super) fn length(&self, payload: &[u8]) -> Result<u32, AppendError> {
+        u32::try_from(payload.len())
+            .ok()
+            .filter(|length| *length <= self.record_limit)
+            .ok_or(AppendError::TooLarge {
+                bytes: payload.len(),
+                limit: self.record_limit,
+            })
+    }
+
+    /// The time of day in nanoseconds since 1970.
+    pub(super) fn wall_nanos(&self) -> u64 {
+        let since = self
+            .site
+            .clock
+            .wall()
+            .duration_since(SystemTime::UNIX_EPOCH);
+        since.map_or(0, |since| {
+            u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+        })
+    }
+
+    /// The last sequence, if all up to it are durable.
+    pub(super) fn is_synced(&self, queue: &Queue) -> Result<Option<u64>, AppendError> {
+        if let Some(refusal) = queue.refusal() {
+            return Err(refusal.clone());
+        }
+        let last = queue.last();
+        Ok((self.site.figures.durable() >= last).then_some(last))
+    }
+
+    /// Does what `lead` is for. A panic of the storage's comes back as poison.
+    fn work(&self, lead: &mut Lead) -> Result<(), Failure> {
+        let Lead {
+            writer,
+            batch,
+            order,
+        } = lead;
+        let worked = AssertUnwindSafe(|| writer.work(&self.site, batch, *order));
+        catch_unwind(worked).unwrap_or_else(|panic| {
+            let message = panic
+                .downcast_ref::<&'static str>()
+                .copied()
+                .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+                .unwrap_or("with no message");
+            Err(Failure::Poisoned(Poisoned::by_panic(message)))
+        })
+    }
+}
+
+impl Core {
+    /// Appends a record; blocks until it is acknowledged.
+    pub(super) fn append(&self, kind: u32, payload: &[u8]) -> Result<u64, AppendError> {
+        let length = self.length(payload)?;
+        let wall_nanos = self.wall_nanos();
+        loop {
+            let mut queue = self.queue.lock();
+            match queue.push(length, kind, wall_nanos, payload) {
+                Ok(sequence) if self.is_buffered => {
+                    self.buffered(queue);
+                    return Ok(sequence);
+                }
+                Ok(sequence) => return self.commit(queue, sequence).map(|()| sequence),
+                Err(Refused::For(error)) => return Err(error),
+                Err(Refused::NoRoom) => self.make_room(queue)?,
+            }
+        }
+    }
+
+    /// A record is in the buffer, and acknowledged by that.
+    #[inline]
+    fn buffered(&self, mut queue: MutexGuard<'_, Queue>) {
+        if !queue.is_large() {
+            return;
+        }
+        let lead = queue.take();
+        drop(queue);
+        if let Some(lead) = lead {
+            // What cannot be written now stays in the buffer, and its error is told to those who
+            // sync, or find no room.
+            self.lead(lead, Before::Own);
+        }
+    }
+
+    /// Leads, or waits for who does, until `target` is durable.
+    fn commit(&self, mut queue: MutexGuard<'_, Queue>, target: u64) -> Ending {
+        if let Some(lead) = queue.take() {
+            drop(queue);
+            let led = self.lead(lead, Before::Own);
+            return match led.error {
+                Some(error) if led.durable < target => Err(error),
+                _ => Ok(()),
+            };
+        }
+        let place = queue.wait(thread(target));
+        drop(queue);
+        self.park_for(place)
+    }
+
+    /// Leads, or waits for who does, until something was written.
+    fn make_room(&self, mut queue: MutexGuard<'_, Queue>) -> Ending {
+        if let Some(lead) = queue.take() {
+            drop(queue);
+            return self.lead(lead, Before::Own).error.map_or(Ok(()), Err);
+        }
+        let place = queue.wait_for_room(thread(0));
+        drop(queue);
+        self.park_for(place)
+    }
+
+    /// Everything that was appended by now is durable when this returns: the last sequence of it.
+    pub(super) fn sync(&self) -> Result<u64, AppendError> {
+        let mut queue = self.queue.lock();
+        if let Some(durable) = self.is_synced(&queue)? {
+            return Ok(durable);
+        }
+        let target = queue.last();
+        queue.want_sync();
+        self.commit(queue, target).map(|()| target)
+    }
+
+    /// Waits on this thread, and leads if that is what it is woken for.
+    fn park_for(&self, place: Place) -> Ending {
+        loop {
+            let mut queue = self.queue.lock();
+            if let Some(ending) = queue.look(place) {
+                return ending;
+            }
+            let lead = queue.take();
+            drop(queue);
+            match lead {
+                Some(lead) => drop(self.lead(lead, Before::Own)),
+                None => park(),
+            }
+        }
+    }
+
+    /// Leads: writes and syncs, tells who waited for that, and calls who leads next.
+    fn lead(&self, mut lead: Lead, before: Before) -> Led {
+        let done = self.work(&mut lead);
+        let (written, durable) = (lead.writer.written(), lead.writer.durable());
+        self.site.figures.reached(written, durable);
+        let error = done.as_ref().err().map(|failure| match failure {
+            Failure::Write(error) => AppendError::Storage(error.clone()),
+            Failure::Poisoned(poisoned) => AppendError::Poisoned(poisoned.clone()),
+        });
+        let aftermath = self.queue.lock().finish(lead, done, before);
+        Led {
+            durable,
+            error,
+            again: self.run(aftermath),
+        }
+    }
+
+    /// Leads for tasks, on a thread that was asked for this.
+    fn lead_for_tasks(&self) {
+        let mut lead = self.queue.lock().take_called();
+        for round in 1..=ROUNDS {
+            let Some(led) = lead else {
+                return;
+            };
+            let before = if round < ROUNDS {
+                Before::Borrowed
+            } else {
+                Before::Own
+            };
+            lead = self.lead(led, before).again;
+        }
+    }
+
+    /// What has waited for the unlock. The next one to lead comes first: it writes while the others
+    /// wake up.
+    fn run(&self, aftermath: Aftermath) -> Option<Lead> {
+        let Aftermath {
+            next,
+            ended,
+            writer,
+            lock,
+        } = aftermath;
+        // Others may open the directory before those who waited hear of it.
+        drop(lock);
+        let again = self.send(next);
+        if !ended.is_empty() {
+            wake_all(ended.into_iter().filter_map(|ended| ended.waker).collect());
+        }
+        drop(writer);
+        again
+    }
+
+    fn send(&self, next: Next) -> Option<Lead> {
+        match next {
+            Next::Nobody => None,
+            Next::Thread(waker) => {
+                waker.wake();
+                None
+            }
+            Next::Runtime(runtime, ticket) => {
+                self.call(&runtime, ticket);
+                None
+            }
+            Next::Tasks(tasks) => {
+                wake_all(tasks);
+                None
+            }
+            Next::Again(lead) => Some(lead),
+        }
+    }
+
+    /// Calls a thread of `runtime` to lead.
+    pub(super) fn call(&self, runtime: &Runtime, ticket: Ticket) {
+        let call = Call {
+            core: self.clone(),
+            ticket: Some(ticket),
+        };
+        runtime.spawn_blocking(move || call.follow());
+    }
+}
+
+/// A waiter that is this thread.
+fn thread(target: u64) -> Waiter {
+    Waiter {
+        waker: Some(unparker()),
+        target,
+        hand: Hand::Thread,
+    }
+}
+
+/// A call to lead, on its way to a thread. If it is dropped before it has come there, those who wait
+/// hear of it.
+struct Call {
+    core: Core,
+    ticket: Option<Ticket>,
+}
+
+impl Call {
+    fn follow(mut self) {
+        self.ticket = None;
+        self.core.lead_for_tasks();
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket.take() {
+            let next = self.core.queue.lock().unheard(ticket);
+            self.core.send(next);
+        }
+    }
+}
