@@ -56,6 +56,7 @@ mod machine;
 mod disk;
 mod floors;
 mod log;
+mod measure;
 mod peers;
 mod scenario;
 mod suite;
@@ -71,7 +72,7 @@ use crate::disk::Disk;
 use crate::estimate::OUTPUT;
 use crate::floors::{Copied, Overwrite, Raw, RawRead};
 use crate::scenario::Work;
-use crate::suite::{Measured, Plan, Suite};
+use crate::suite::{Measured, Suite};
 
 fn main() -> ExitCode {
     let given = |flag: &str| env::args().any(|arg| arg == flag);
@@ -85,8 +86,7 @@ fn main() -> ExitCode {
         }
     };
     let started = SystemTime::now();
-    let plan = if test { Plan::TEST } else { Plan::FULL };
-    let measured = run(&disk, plan);
+    let measured = run(&disk, if test { 100 } else { u64::MAX });
     if test || given("--list") || given("--profile-time") || measured.is_empty() {
         println!("No table: nothing was measured.");
         return ExitCode::SUCCESS;
@@ -100,7 +100,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(disk: &Disk, plan: Plan) -> Vec<Measured> {
+fn run(disk: &Disk, replayed: u64) -> Vec<Measured> {
     let mut criterion = Criterion::default()
         .output_directory(OUTPUT.as_ref())
         .without_plots()
@@ -111,7 +111,7 @@ fn run(disk: &Disk, plan: Plan) -> Vec<Measured> {
         .configure_from_args();
     let mut measured = Vec::new();
     for scenario in &scenario::ALL {
-        let mut suite = Suite::new(&mut criterion, disk, scenario, plan);
+        let mut suite = Suite::new(&mut criterion, disk, scenario, replayed);
         floor_rows(&mut suite);
         peers::rows(&mut suite);
         measured.extend(suite.finish());

@@ -67,11 +67,12 @@ fn lines(
         scenario.name, scenario.text, "", "us", "+-", "records/s", "GB/s", "records/sync", "ratio"
     );
     let ours = estimates.get(&(scenario.name, OURS));
-    for Measured { row, per_sync, .. } in rows {
-        let Estimate { ns, error } = estimates[&(scenario.name, *row)];
+    for measured in rows {
+        let row = measured.row;
+        let Estimate { ns, error } = estimates[&(scenario.name, row)];
         let bandwidth = matches!(scenario.work, Work::Replay { .. })
             .then(|| format!("{:.2}", scenario.bytes as f64 / ns));
-        let per_sync = per_sync.map(|records| format!("{records:.1}"));
+        let per_sync = measured.records_per_sync.map(|records| format!("{records:.1}"));
         let ratio = ours.map(|ours| format!("{:.2}", ns / ours.ns));
         let _ = writeln!(
             table,
