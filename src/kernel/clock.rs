@@ -372,6 +372,12 @@ impl ManualClock {
         let by = saturating_nanos(by);
         self.0.change(|now| now.saturating_sub(by));
     }
+
+    /// How many wait for it to be advanced.
+    #[cfg(all(test, feature = "durable"))]
+    pub(crate) fn sleepers(&self) -> usize {
+        self.0.sleepers.lock().waiting.len()
+    }
 }
 
 impl From<ManualClock> for Clock {
@@ -517,7 +523,29 @@ mod tests {
             assert!(before.saturating_duration_since(coarse) <= clock.grain() + SECOND / 10);
         }
         assert!(clock.grain() < SECOND);
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        assert!(!clock.grain().is_zero(), "a tick is not nothing");
         assert!(clock.is_coarse_enough_for(20 * clock.grain()));
+    }
+
+    #[test]
+    fn parking_on_a_manual_clock_ends_at_the_deadline() {
+        let manual = Clock::manual();
+        std::thread::scope(|scope| {
+            let parked = scope.spawn(|| {
+                let clock = manual.clock();
+                for _ in 0..1_000 {
+                    let deadline = clock.now() + SECOND;
+                    clock.park_until(deadline);
+                    assert!(clock.now() >= deadline);
+                }
+            });
+            while !parked.is_finished() {
+                manual.advance(SECOND / 10);
+            }
+        });
+        // What has passed is not waited for.
+        manual.clock().park_until(manual.clock().now());
     }
 
     #[test]

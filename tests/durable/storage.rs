@@ -1,7 +1,12 @@
 //! The storage: its errors, and what its implementations agree on.
 
 mod conformance;
+mod costs;
+#[cfg(feature = "test-util")]
+mod faults;
 mod on_disk;
+#[cfg(feature = "test-util")]
+mod survivors;
 
 use backstop::durable::storage::{Operation, StorageError};
 use std::error::Error;

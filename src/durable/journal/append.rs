@@ -136,7 +136,11 @@ impl<'a> AppendFuture<'a> {
             let sequence = match pushed {
                 Ok(sequence) if core.is_buffered => {
                     let is_large = queue.is_large();
+                    let rings = core.rings(&mut queue);
                     drop(queue);
+                    if rings {
+                        core.ring();
+                    }
                     if is_large {
                         self.task.call();
                     }

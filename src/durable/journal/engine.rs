@@ -1,17 +1,19 @@
 //! The engine of a journal: appends in groups, each written and synced by one of those who wait.
 
-use super::queue::{Aftermath, Before, Lead, Next, Queue, Refused, Ticket};
+use super::bell::Bell;
+use super::event::{EventKind, JournalEvent};
+use super::queue::{Aftermath, Before, Lead, News, Next, Queue, Refused, Ticket};
 use super::refusal::{AppendError, Poisoned};
 use super::runtime::Runtime;
 use super::site::Site;
 use super::waiters::{Ending, Hand, Place, Waiter};
 use super::writer::Failure;
 use crate::kernel::clock::unparker;
-use crate::kernel::shared::Shared;
+use crate::kernel::event::{self, Events};
 use crate::kernel::sync::{Mutex, MutexGuard, park, wake_all};
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::task::Waker;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 /// What the handles of a journal share.
@@ -23,11 +25,14 @@ pub(super) struct Engine {
     pub(super) record_limit: u32,
     /// Records are acknowledged when they are buffered.
     pub(super) is_buffered: bool,
+    /// Of the flusher, if there is one.
+    pub(super) bell: Option<Arc<Bell>>,
+    pub(super) events: Events<JournalEvent>,
 }
 
 /// A way to the engine that can be handed to another thread.
 #[derive(Clone, Debug)]
-pub(super) struct Core(pub(super) Shared<Engine>);
+pub(super) struct Core(pub(super) Arc<Engine>);
 
 impl Deref for Core {
     type Target = Engine;
@@ -82,6 +87,41 @@ impl Engine {
         Ok((self.site.figures.durable() >= last).then_some(last))
     }
 
+    /// A record is in the buffer: whether the flusher is to hear of it.
+    #[inline]
+    pub(super) fn rings(&self, queue: &mut Queue) -> bool {
+        self.bell.is_some() && queue.ring()
+    }
+
+    pub(super) fn ring(&self) {
+        if let Some(bell) = &self.bell {
+            bell.ring();
+        }
+    }
+
+    /// The flusher is about to flush.
+    pub(super) fn expect_ring(&self) {
+        self.queue.lock().expect_ring();
+    }
+
+    /// Tells subscribers, in the order of the lock that is held.
+    pub(super) fn tell(
+        &self,
+        queue: &mut Queue,
+        kinds: impl IntoIterator<Item = EventKind>,
+    ) -> Option<event::Aftermath<JournalEvent>> {
+        if !self.events.is_heard() {
+            return None;
+        }
+        let at = self.site.clock.now();
+        let mut events = Vec::new();
+        for kind in kinds {
+            let seq = queue.count_event();
+            events.push(JournalEvent { seq, at, kind });
+        }
+        Some(self.events.enqueue(&events))
+    }
+
     /// Does what `lead` is for. A panic of the storage's comes back as poison.
     fn work(&self, lead: &mut Lead) -> Result<(), Failure> {
         let Lead {
@@ -123,11 +163,15 @@ impl Core {
     /// A record is in the buffer, and acknowledged by that.
     #[inline]
     fn buffered(&self, mut queue: MutexGuard<'_, Queue>) {
-        if !queue.is_large() {
-            return;
-        }
-        let lead = queue.take();
+        let rings = self.rings(&mut queue);
+        let lead = match queue.is_large() {
+            true => queue.take(),
+            false => None,
+        };
         drop(queue);
+        if rings {
+            self.ring();
+        }
         if let Some(lead) = lead {
             // What cannot be written now stays in the buffer, and its error is told to those who
             // sync, or find no room.
@@ -172,6 +216,60 @@ impl Core {
         self.commit(queue, target).map(|()| target)
     }
 
+    /// The same for what the flusher was rung for.
+    pub(super) fn flush(&self) -> Result<u64, AppendError> {
+        self.expect_ring();
+        self.sync()
+    }
+
+    /// Accepts nothing more, makes durable what was accepted, and gives the directory back. If that
+    /// fails short of poison, the journal stays open.
+    pub(super) fn close(&self) -> Result<(), AppendError> {
+        let mut queue = self.queue.lock();
+        if !queue.close()? {
+            return Ok(());
+        }
+        loop {
+            let target = queue.last();
+            queue.want_sync();
+            let ending = self.commit(queue, target);
+            queue = self.queue.lock();
+            if let Err(error) = ending {
+                queue.reopen();
+                return Err(error);
+            }
+            if let Some(aftermath) = queue.retire() {
+                let told = self.tell(&mut queue, [EventKind::Closed]);
+                drop(queue);
+                if let Some(told) = told {
+                    told.run();
+                }
+                self.run(aftermath);
+                break;
+            }
+        }
+        if let Some(bell) = &self.bell {
+            bell.close();
+        }
+        Ok(())
+    }
+
+    /// The last handle goes: what [`close`](Self::close) does, as far as it can be done.
+    pub(super) fn abandon(&self) {
+        if let Some(bell) = &self.bell {
+            bell.close();
+        }
+        // There is nobody left to tell.
+        if self.close().is_ok() {
+            return;
+        }
+        let mut queue = self.queue.lock();
+        let _ = queue.close();
+        let lock = queue.unlock();
+        drop(queue);
+        drop(lock);
+    }
+
     /// Waits on this thread, and leads if that is what it is woken for.
     fn park_for(&self, place: Place) -> Ending {
         loop {
@@ -190,14 +288,23 @@ impl Core {
 
     /// Leads: writes and syncs, tells who waited for that, and calls who leads next.
     fn lead(&self, mut lead: Lead, before: Before) -> Led {
+        let before_it = lead.writer.written();
         let done = self.work(&mut lead);
+        let has_written = lead.writer.written() != before_it;
         let (written, durable) = (lead.writer.written(), lead.writer.durable());
         self.site.figures.reached(written, durable);
         let error = done.as_ref().err().map(|failure| match failure {
             Failure::Write(error) => AppendError::Storage(error.clone()),
             Failure::Poisoned(poisoned) => AppendError::Poisoned(poisoned.clone()),
         });
-        let aftermath = self.queue.lock().finish(lead, done, before);
+        let mut queue = self.queue.lock();
+        let news = queue.news(&mut lead, &done, has_written);
+        let aftermath = queue.finish(lead, done, before);
+        let told = self.tell(&mut queue, kinds(news));
+        drop(queue);
+        if let Some(told) = told {
+            told.run();
+        }
         Led {
             durable,
             error,
@@ -267,6 +374,18 @@ impl Core {
         };
         runtime.spawn_blocking(move || call.follow());
     }
+}
+
+fn kinds(news: News) -> impl Iterator<Item = EventKind> {
+    let rolled = news.rolled.into_iter();
+    rolled
+        .map(|first_sequence| EventKind::Rolled { first_sequence })
+        .chain(news.writes_again.then_some(EventKind::WritesAgain))
+        .chain(news.failed.map(|error| EventKind::WriteFailed { error }))
+        .chain(
+            news.poisoned
+                .map(|poisoned| EventKind::Poisoned { poisoned }),
+        )
 }
 
 /// A waiter that is this thread.

@@ -7,11 +7,11 @@
 
 use super::batch::Batch;
 use super::format::record_len;
-use super::refusal::AppendError;
+use super::refusal::{AppendError, Poisoned};
 use super::runtime::Runtime;
 use super::waiters::{Ending, Hand, Place, Waiter, Waiters};
 use super::writer::{Failure, Order, Writer};
-use crate::durable::storage::StorageLock;
+use crate::durable::storage::{StorageError, StorageLock};
 use std::task::Waker;
 
 /// More than this at once makes no write cheaper.
@@ -47,6 +47,11 @@ pub(super) struct Queue {
     flush_bytes: usize,
     /// Records are acknowledged when they are buffered.
     is_buffered: bool,
+    /// The flusher knows that there is something to flush.
+    is_rung: bool,
+    /// Why the last write failed, if it did.
+    write_error: Option<StorageError>,
+    events: u64,
 }
 
 /// A call to lead.
@@ -95,6 +100,15 @@ pub(super) enum Next {
     Again(Lead),
 }
 
+/// What a lead came to, for those who listen.
+#[derive(Debug, Default)]
+pub(super) struct News {
+    pub(super) rolled: Vec<u64>,
+    pub(super) failed: Option<StorageError>,
+    pub(super) writes_again: bool,
+    pub(super) poisoned: Option<Poisoned>,
+}
+
 /// What must wait for the unlock.
 #[derive(Debug, Default)]
 #[must_use = "run it after the unlock"]
@@ -133,6 +147,9 @@ impl Queue {
             buffer_bytes,
             flush_bytes,
             is_buffered,
+            is_rung: false,
+            write_error: None,
+            events: 0,
         }
     }
 
@@ -152,6 +169,83 @@ impl Queue {
 
     pub(super) fn refusal(&self) -> Option<&AppendError> {
         self.refusal.as_ref()
+    }
+
+    /// Whether the flusher is to hear that there is something to flush.
+    pub(super) fn ring(&mut self) -> bool {
+        !std::mem::replace(&mut self.is_rung, true)
+    }
+
+    /// The flusher is about to flush: what comes from now on is for the next time.
+    pub(super) fn expect_ring(&mut self) {
+        self.is_rung = false;
+    }
+
+    pub(super) const fn write_error(&self) -> Option<&StorageError> {
+        self.write_error.as_ref()
+    }
+
+    /// The number of the next event.
+    pub(super) fn count_event(&mut self) -> u64 {
+        self.events = self.events.saturating_add(1);
+        self.events
+    }
+
+    /// Accepts nothing more, until [`reopen`](Self::reopen). `false` if it was closed before.
+    pub(super) fn close(&mut self) -> Result<bool, AppendError> {
+        match &self.refusal {
+            Some(AppendError::Closed) => Ok(false),
+            Some(refusal) => Err(refusal.clone()),
+            None => {
+                self.refusal = Some(AppendError::Closed);
+                Ok(true)
+            }
+        }
+    }
+
+    pub(super) fn reopen(&mut self) {
+        if matches!(self.refusal, Some(AppendError::Closed)) {
+            self.refusal = None;
+        }
+    }
+
+    /// What a closed journal holds is given back; nothing while somebody leads.
+    pub(super) fn retire(&mut self) -> Option<Aftermath> {
+        Some(Aftermath {
+            writer: Some(self.writer.take()?),
+            lock: self.lock.take(),
+            ..Aftermath::default()
+        })
+    }
+
+    /// Gives the lock of the directory back, whoever leads.
+    pub(super) fn unlock(&mut self) -> Option<Box<dyn StorageLock>> {
+        self.lock.take()
+    }
+
+    /// What is to be told of a lead that comes to this, before it is finished.
+    pub(super) fn news(
+        &mut self,
+        lead: &mut Lead,
+        done: &Result<(), Failure>,
+        has_written: bool,
+    ) -> News {
+        let mut news = News {
+            rolled: lead.writer.take_rolled(),
+            ..News::default()
+        };
+        match done {
+            Err(Failure::Write(error)) => {
+                if self.write_error.is_none() {
+                    news.failed = Some(error.clone());
+                }
+                self.write_error = Some(error.clone());
+            }
+            Err(Failure::Poisoned(poisoned)) => news.poisoned = Some(poisoned.clone()),
+            Ok(()) if has_written => news.writes_again = self.write_error.take().is_some(),
+            Ok(()) => {}
+        }
+        news
     }
 
     /// Nobody leads, and nobody was called to.

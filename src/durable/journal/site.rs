@@ -21,3 +21,12 @@ pub(super) struct Site {
     pub(super) segments: Mutex<Vec<SegmentInfo>>,
     pub(super) figures: Figures,
 }
+
+impl Site {
+    /// The epoch, and how many segments there are.
+    pub(super) fn extent(&self) -> (u64, usize) {
+        let segments = self.segments.lock();
+        let epoch = segments.last().map_or(0, |segment| segment.header.epoch);
+        (epoch, segments.len())
+    }
+}

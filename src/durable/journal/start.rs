@@ -1,7 +1,10 @@
 //! From what an open found to an engine that serves.
 
+use super::bell::Bell;
+use super::config::{JournalConfig, SyncPolicy};
 use super::engine::Engine;
 use super::figures::Figures;
+use super::flusher;
 use super::handle::Journal;
 use super::queue::Queue;
 use super::site::Site;
@@ -9,25 +12,18 @@ use super::tail::{SegmentInfo, Tail};
 use super::writer::Writer;
 use crate::durable::storage::{Storage, StorageLock};
 use crate::kernel::clock::Clock;
+use crate::kernel::event::Events;
 use crate::kernel::sync::Mutex;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-
-/// What an engine needs to know of a configuration.
-#[derive(Clone, Debug)]
-pub(super) struct Settings {
-    pub(super) segment_bytes: u64,
-    pub(super) record_limit: u32,
-    pub(super) buffer_bytes: u64,
-    pub(super) is_buffered: bool,
-}
 
 /// A journal that is recovered, and ready to be appended to.
 #[derive(Debug)]
 pub(super) struct Opened {
     pub(super) storage: Arc<dyn Storage>,
     pub(super) dir: PathBuf,
-    pub(super) settings: Settings,
+    pub(super) config: JournalConfig,
     pub(super) clock: Clock,
     pub(super) lock: Option<Box<dyn StorageLock>>,
     pub(super) tail: Tail,
@@ -36,11 +32,14 @@ pub(super) struct Opened {
 }
 
 impl Opened {
-    pub(super) fn start(self) -> Journal {
+    /// # Errors
+    ///
+    /// The system gave no thread for the flusher.
+    pub(super) fn start(self) -> io::Result<Journal> {
         let Self {
             storage,
             dir,
-            settings,
+            config,
             clock,
             lock,
             tail,
@@ -48,20 +47,32 @@ impl Opened {
         } = self;
         let figures = Figures::default();
         figures.reached(tail.last_sequence, tail.synced_through);
-        let buffer_bytes = usize::try_from(settings.buffer_bytes).unwrap_or(usize::MAX);
-        let queue = Queue::new(Writer::new(tail), lock, buffer_bytes, settings.is_buffered);
-        Journal::of(Engine {
+        let buffer_bytes = usize::try_from(config.buffer_bytes).unwrap_or(usize::MAX);
+        let is_buffered = config.sync != SyncPolicy::Always;
+        let queue = Queue::new(Writer::new(tail), lock, buffer_bytes, is_buffered);
+        let bell = match config.sync {
+            SyncPolicy::Interval(interval) => Some((interval, Arc::new(Bell::new()))),
+            SyncPolicy::Always | SyncPolicy::Never => None,
+        };
+        let engine = Arc::new(Engine {
             site: Site {
                 storage,
                 dir,
                 clock,
-                segment_bytes: settings.segment_bytes,
+                segment_bytes: config.segment_bytes,
                 segments: Mutex::new(segments),
                 figures,
             },
             queue: Mutex::new(queue),
-            record_limit: settings.record_limit,
-            is_buffered: settings.is_buffered,
-        })
+            record_limit: config.payload_limit(),
+            is_buffered,
+            bell: bell.as_ref().map(|(_, bell)| Arc::clone(bell)),
+            events: Events::new(),
+        });
+        if let Some((interval, bell)) = bell {
+            let clock = engine.site.clock.clone();
+            flusher::start(Arc::downgrade(&engine), bell, clock, interval)?;
+        }
+        Ok(Journal::of(engine))
     }
 }

@@ -86,6 +86,7 @@ pub(crate) struct SegmentInfo {
 mod tests {
     use super::*;
     use crate::durable::storage::MemoryStorage;
+    use std::io::ErrorKind;
 
     const HEADER: SegmentHeader = SegmentHeader {
         epoch: 1,

@@ -16,8 +16,8 @@ pub(super) struct Writer {
     is_dirty: bool,
     /// Records that were acknowledged as buffered, and could not be written yet.
     held: Batch,
-    /// The segments that were begun since somebody asked.
-    rolled: Vec<SegmentHeader>,
+    /// The first sequences of the segments that were begun since somebody asked.
+    rolled: Vec<u64>,
 }
 
 /// Why not everything was done.
@@ -77,6 +77,10 @@ impl Writer {
         self.tail.synced_through
     }
 
+    pub(super) fn take_rolled(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.rolled)
+    }
+
     /// Bytes that are kept for the next time.
     pub(super) fn held_bytes(&self) -> usize {
         self.held.len()
@@ -90,7 +94,7 @@ impl Writer {
         order: Order,
     ) -> Result<(), Failure> {
         let written = if self.held.is_empty() {
-            let mut written = self.write(site, batch);
+            let written = self.write(site, batch);
             if order.keeps && matches!(written, Err(Failure::Write(_))) {
                 self.held.append(batch);
             }
@@ -250,7 +254,7 @@ impl Writer {
         tail.header = header;
         tail.len = SEGMENT_HEADER as u64;
         self.seed = Seed::of(header.salt);
-        self.rolled.push(header);
+        self.rolled.push(header.first_sequence);
         Ok(())
     }
 }

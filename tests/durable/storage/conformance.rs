@@ -33,7 +33,8 @@ fn places() -> Vec<Place> {
     let temp = tempfile::tempdir().unwrap();
     let memory = MemoryStorage::new();
     memory.create_dir(Path::new("dir")).unwrap();
-    vec![
+    #[cfg_attr(not(feature = "test-util"), expect(unused_mut))]
+    let mut places = vec![
         Place {
             name: "fs",
             storage: Arc::new(FsStorage),
@@ -46,7 +47,19 @@ fn places() -> Vec<Place> {
             dir: "dir".into(),
             _temp: None,
         },
-    ]
+    ];
+    #[cfg(feature = "test-util")]
+    {
+        let faulty = backstop::durable::storage::faulty::FaultyStorage::new();
+        faulty.create_dir(Path::new("dir")).unwrap();
+        places.push(Place {
+            name: "faulty",
+            storage: Arc::new(faulty),
+            dir: "dir".into(),
+            _temp: None,
+        });
+    }
+    places
 }
 
 fn whole(file: &dyn StorageFile) -> Vec<u8> {

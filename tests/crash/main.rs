@@ -1,0 +1,12 @@
+//! Crashes at every call of a storage, and what opens afterwards.
+//!
+//! [`harness`] stops a scripted run at each of its storage calls, makes every disk that the crash may
+//! leave, and has each of them checked; [`trace`] looks for the sync that stands behind each
+//! acknowledgement. Both are tried on a [`toy`] log first, whole and with each of its syncs taken out:
+//! a test that a broken log passes is no test.
+//!
+//! `BACKSTOP_SOAK=1` runs longer scripts.
+
+mod harness;
+mod toy;
+mod trace;
