@@ -92,6 +92,11 @@ pub enum RecoveryMode {
 }
 
 impl RecoveryMode {
+    /// Whether a low-water mark that is damaged is written anew.
+    pub(super) const fn repairs_the_mark(self) -> bool {
+        matches!(self, Self::PointInTime | Self::SkipDamaged)
+    }
+
     /// In `snake_case`, as in text.
     pub const fn name(self) -> &'static str {
         match self {

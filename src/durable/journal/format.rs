@@ -224,12 +224,34 @@ impl RecordHeader {
         })
     }
 
+    /// A check of the record whose header these bytes are, for one that is longer than a buffer.
+    pub(crate) fn check(header: &[u8]) -> Check {
+        Check(u32_at(header, 36))
+    }
+
     /// The trailing CRC of a whole record whose header this is, if it matches.
     pub(crate) fn verify(&self, record: &[u8]) -> Option<u32> {
         let record = record.get(..usize::try_from(self.record_len()).ok()?)?;
         let (body, trailer) = record.split_at(record.len() - RECORD_TRAILER);
         let crc = crc32c::crc32c_append(u32_at(record, 36), &body[RECORD_HEADER..]);
         (crc == u32_at(trailer, 0)).then_some(crc)
+    }
+}
+
+/// The trailing CRC of a record, taken piece by piece.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Check(u32);
+
+impl Check {
+    /// The next bytes behind the header, up to the trailing CRC.
+    pub(crate) fn add(&mut self, bytes: &[u8]) {
+        self.0 = crc32c::crc32c_append(self.0, bytes);
+    }
+
+    /// The trailing CRC, if it is that of what was added.
+    pub(crate) fn end(self, trailer: &[u8]) -> Option<u32> {
+        let is_whole = trailer.len() == RECORD_TRAILER && u32_at(trailer, 0) == self.0;
+        is_whole.then_some(self.0)
     }
 }
 
@@ -306,6 +328,14 @@ mod tests {
             assert_eq!(bytes.len() % 8, 0);
             assert_eq!(RecordHeader::decode(&bytes, seed), Some(header));
             assert_eq!(header.verify(&bytes), Some(crc));
+            let mut check = RecordHeader::check(&bytes);
+            let end = bytes.len() - RECORD_TRAILER;
+            for piece in bytes[RECORD_HEADER..end].chunks(3) {
+                check.add(piece);
+            }
+            assert_eq!(check.end(&bytes[end..]), Some(crc));
+            check.add(&[0]);
+            assert_eq!(check.end(&bytes[end..]), None);
             for bit in 0..bytes.len() * 8 {
                 let mut flipped = bytes.clone();
                 flipped[bit / 8] ^= 1 << (bit % 8);
