@@ -1,7 +1,7 @@
 //! The journal and the checkpoints, as they are measured.
 
 use crate::log::{Log, Replay, Seen};
-use backstop::durable::journal::{Journal, JournalConfig, SyncPolicy};
+use backstop::durable::journal::{Journal, JournalConfig, OpenMode, SyncPolicy};
 use backstop::durable::snapshot::{Checkpoint, CheckpointStore, DirectoryConfig, DirectoryStore};
 use backstop::durable::storage::{
     DirEntry, FsStorage, LockError, Storage, StorageFile, StorageLock,
@@ -34,7 +34,9 @@ impl Ours {
     fn open(dir: &Path, policy: SyncPolicy) -> Self {
         let syncs = Arc::new(AtomicU64::new(0));
         let storage = Arc::new(Counting(Arc::clone(&syncs)));
-        let config = JournalConfig::default().sync(policy);
+        let config = JournalConfig::default()
+            .open(OpenMode::CreateIfMissing)
+            .sync(policy);
         let (journal, _) = Journal::open(storage, dir, config).expect("a journal");
         Self { journal, syncs }
     }
