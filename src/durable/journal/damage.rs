@@ -109,9 +109,7 @@ pub(super) const fn judge(
         RecoveryMode::Strict => Verdict::Refuse(Why::Strict),
         RecoveryMode::PointInTime => Verdict::Cut,
         RecoveryMode::SkipDamaged => Verdict::Skip,
-        RecoveryMode::TornTail if watermark >= damage.sequence => {
-            Verdict::Refuse(Why::InTheMiddle)
-        }
+        RecoveryMode::TornTail if watermark >= damage.sequence => Verdict::Refuse(Why::InTheMiddle),
         RecoveryMode::TornTail if damage.is_torn => Verdict::Cut,
         RecoveryMode::TornTail => Verdict::Refuse(Why::NotTorn),
     }
@@ -161,7 +159,9 @@ impl fmt::Display for Damage {
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::InTheMiddle => "what is damaged was durable, so it is not the end that a crash tore",
+            Self::InTheMiddle => {
+                "what is damaged was durable, so it is not the end that a crash tore"
+            }
             Self::NotTorn => "no crash leaves it so: no byte is missing and no sector is empty",
             Self::Strict => "this mode refuses any damage",
         })

@@ -43,7 +43,7 @@ impl Journal {
         }
     }
 
-    fn core(&self) -> &Core {
+    pub(super) fn core(&self) -> &Core {
         &self.owner.core
     }
 

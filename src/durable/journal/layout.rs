@@ -1,8 +1,6 @@
 //! The files of a journal's directory, by their names and what they say of themselves.
 
-use super::format::{
-    BadSegmentHeader, SEGMENT_HEADER, SegmentHeader, parse_segment_file_name,
-};
+use super::format::{BadSegmentHeader, SEGMENT_HEADER, SegmentHeader, parse_segment_file_name};
 use super::low_water::{LOW_WATER, LOW_WATER_NEW};
 use super::open_error::OpenError;
 use super::window::Window;
@@ -119,7 +117,9 @@ fn look_at(
     }
     let header = header.and_then(|header| {
         let is_possible = Identity::from(&header).is_possible();
-        is_possible.then_some(header).ok_or(BadSegmentHeader::Checksum)
+        is_possible
+            .then_some(header)
+            .ok_or(BadSegmentHeader::Checksum)
     });
     let identity = header.as_ref().map_or(named, Identity::from);
     if !identity.is_possible() {

@@ -1,6 +1,6 @@
 //! From a directory to a journal that serves: verified, repaired, and begun anew.
 
-use super::config::{JournalConfig, OpenMode, SyncPolicy};
+use super::config::{JournalConfig, OpenMode, RecoveryMode};
 use super::damage::{FirstDamage, Verdict, judge};
 use super::handle::Journal;
 use super::layout::{self, Layout};
@@ -9,7 +9,7 @@ use super::low_water::{self, LOW_WATER, LowWater};
 use super::open_error::OpenError;
 use super::repair::{Plan, Repaired, Work};
 use super::report::{OpenReport, Progress};
-use super::start::{Opened, Settings};
+use super::start::Opened;
 use super::survey::{Survey, Tell, survey};
 use super::walk::{Lineup, line_up};
 use crate::durable::storage::{Operation, Storage, StorageError, offload};
@@ -150,13 +150,16 @@ impl Opener {
         let opened = Opened {
             storage: Arc::clone(&self.storage),
             dir: self.dir.clone(),
-            settings: settings(&self.config),
+            config: self.config.clone(),
             clock: self.clock.clone(),
             lock: Some(lock),
             tail: repaired.tail,
             segments: repaired.segments,
         };
-        Ok((opened.start(), report))
+        let journal = opened
+            .start()
+            .map_err(|error| OpenError::NoThread(Arc::new(error)))?;
+        Ok((journal, report))
     }
 
     fn refuse_to_begin(&self) -> Result<(), OpenError> {
@@ -173,7 +176,8 @@ impl Opener {
             dir: self.dir.clone(),
         };
         let verdict = found.judge(mode);
-        let plan = Plan::new(survey, verdict, found.epoch(), self.snapshot).ok_or_else(exhausted)?;
+        let plan =
+            Plan::new(survey, verdict, found.epoch(), self.snapshot).ok_or_else(exhausted)?;
         let reaches = self.snapshot <= plan.last_sequence && !(is_new && self.snapshot > 0);
         if !reaches {
             return Err(OpenError::SnapshotAhead {
@@ -197,6 +201,38 @@ impl Opener {
             _ if plan.last_sequence == u64::MAX => Err(exhausted()),
             _ => Ok((verdict, plan)),
         }
+    }
+}
+
+impl Journal {
+    /// Opens the journal in the directory `dir`: verifies all of it, repairs what the configured
+    /// [`RecoveryMode`] repairs, and begins a new epoch. Blocks until that is done; 1 GiB takes
+    /// well under a second where it is cached, and as long as the disk takes to read it elsewhere.
+    /// With more to say, and in async code, use an [`Opener`].
+    ///
+    /// ```
+    /// use backstop::durable::journal::{Journal, JournalConfig, OpenMode};
+    /// use backstop::durable::storage::FsStorage;
+    /// use std::sync::Arc;
+    ///
+    /// # let temp = tempfile::tempdir()?;
+    /// # let dir = temp.path().join("ledger");
+    /// let config = JournalConfig::default().open(OpenMode::CreateIfMissing);
+    /// let (journal, report) = Journal::open(Arc::new(FsStorage), dir, config)?;
+    /// println!("{report}");
+    /// journal.append(1, b"opened an account")?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Opener::open`].
+    pub fn open(
+        storage: Arc<dyn Storage>,
+        dir: impl Into<PathBuf>,
+        config: JournalConfig,
+    ) -> Result<(Self, OpenReport), OpenError> {
+        Opener::new(storage, dir).config(config).open()
     }
 }
 
@@ -248,7 +284,7 @@ impl Found {
         })
     }
 
-    pub(super) fn judge(&self, mode: super::config::RecoveryMode) -> Verdict {
+    pub(super) fn judge(&self, mode: RecoveryMode) -> Verdict {
         let first = self.survey.first_damage().map(FirstDamage::from);
         judge(mode, first, self.survey.watermark)
     }
@@ -295,15 +331,6 @@ fn sync_parent(storage: &dyn Storage, dir: &Path) -> Result<(), StorageError> {
     }
 }
 
-fn settings(config: &JournalConfig) -> Settings {
-    Settings {
-        segment_bytes: config.segment_bytes,
-        record_limit: config.payload_limit(),
-        buffer_bytes: config.buffer_bytes,
-        is_buffered: config.sync != SyncPolicy::Always,
-    }
-}
-
 fn report(
     found: &Found,
     verdict: Verdict,
@@ -320,15 +347,15 @@ fn report(
         _ => (0, survey.damaged_bytes),
     };
     let kept = survey.records - dropped;
-    let first = if kept > 0 { survey.first } else { 0 };
     let span = match kept {
         0 => 0,
-        _ => plan.last_sequence.saturating_sub(first - 1),
+        _ => plan.last_sequence.saturating_sub(survey.first - 1),
     };
+    let first = repaired.segments.first();
     OpenReport {
         is_new: false,
         epoch: plan.epoch,
-        first_sequence: first,
+        first_sequence: first.map_or(plan.start, |first| first.header.first_sequence),
         last_sequence: plan.last_sequence,
         low_water: survey.low_water,
         watermark: survey.watermark,

@@ -5,7 +5,9 @@ use super::damage::{Damage, Why};
 use crate::durable::storage::StorageError;
 use crate::kernel::config::ConfigError;
 use std::fmt;
+use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A journal was not opened. It is as it was before, unless the error says otherwise.
@@ -91,6 +93,8 @@ pub enum OpenError {
         /// The directory.
         dir: PathBuf,
     },
+    /// The system gave no thread for the syncs at an interval.
+    NoThread(Arc<io::Error>),
     /// There is no tokio runtime here, and the asynchronous open needs one.
     NoRuntime,
 }
@@ -170,6 +174,7 @@ impl fmt::Display for OpenError {
                 "the journal in {} has used up its epochs or its sequences; begin another",
                 dir.display()
             ),
+            Self::NoThread(error) => write!(f, "no thread for the syncs at an interval: {error}"),
             Self::NoRuntime => f.write_str(
                 "no tokio runtime here: open the journal inside one, or use the blocking call",
             ),
@@ -208,6 +213,7 @@ impl std::error::Error for OpenError {
         match self {
             Self::Config(error) => Some(error),
             Self::Storage(error) | Self::Quarantine { source: error, .. } => Some(error),
+            Self::NoThread(error) => Some(error),
             _ => None,
         }
     }

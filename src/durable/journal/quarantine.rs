@@ -43,10 +43,12 @@ pub(super) fn copy_all(
     };
     let mut copies = Vec::new();
     for subject in files {
-        copies.push(copy(storage, &quarantine, subject).map_err(|failed| match failed {
-            Failed::Source(error) => error.into(),
-            Failed::Copy(error) => refused(error),
-        })?);
+        copies.push(
+            copy(storage, &quarantine, subject).map_err(|failed| match failed {
+                Failed::Source(error) => error.into(),
+                Failed::Copy(error) => refused(error),
+            })?,
+        );
         progress.bytes += subject.1;
         tell(&progress);
     }
@@ -75,7 +77,11 @@ fn make_dir(storage: &dyn Storage, dir: &Path, quarantine: &Path) -> Result<(), 
         .map_err(StorageError::at(Operation::SyncDir, dir))
 }
 
-fn copy(storage: &dyn Storage, quarantine: &Path, (from, len): &Subject) -> Result<PathBuf, Failed> {
+fn copy(
+    storage: &dyn Storage,
+    quarantine: &Path,
+    (from, len): &Subject,
+) -> Result<PathBuf, Failed> {
     let name = from.file_name().unwrap_or_default().to_string_lossy();
     let partial = quarantine.join(format!("{name}{PARTIAL}"));
     match storage.remove(&partial) {

@@ -137,8 +137,7 @@ pub(super) fn search(
                 let is_likely = sequence >= lowest
                     && until.is_none_or(|until| sequence < until)
                     && u64::from(length) <= left;
-                let is_header =
-                    is_likely && RecordHeader::decode(&bytes[at..], seed).is_some();
+                let is_header = is_likely && RecordHeader::decode(&bytes[at..], seed).is_some();
                 is_header.then_some(at as u64)
             });
         let Some(at) = candidate else {

@@ -118,8 +118,7 @@ impl Work<'_> {
         for path in self.unfinished {
             self.remove(path)?;
         }
-        let mut rewriter =
-            Rewriter::new(self.storage, self.dir, plan.epoch, plan.last_sequence);
+        let mut rewriter = Rewriter::new(self.storage, self.dir, plan.epoch, plan.last_sequence);
         let written = self
             .rewrite(&mut rewriter, plan, tell)
             .and_then(|rewritten| {
@@ -154,12 +153,10 @@ impl Work<'_> {
             .iter()
             .take_while(|live| live.file.identity.first < plan.start)
             .count();
-        let damaged = first
-            .filter(|_| plan.is_damaged)
-            .and_then(|damage| {
-                let index = live.iter().position(|live| live.file.path == damage.path)?;
-                Some((index, damage))
-            });
+        let damaged = first.filter(|_| plan.is_damaged).and_then(|damage| {
+            let index = live.iter().position(|live| live.file.path == damage.path)?;
+            Some((index, damage))
+        });
         if let Some((index, damage)) = damaged {
             let keeps_front = damage.offset > 0 && index < stays;
             if keeps_front && damage.offset < live[index].file.len {
@@ -172,7 +169,12 @@ impl Work<'_> {
         cuts.stays = stays;
         let subject = |file: &SegmentFile| (file.path.clone(), file.len);
         let empty = SEGMENT_HEADER as u64;
-        let stale = self.lineup.stale.iter().chain(&self.lineup.void).map(subject);
+        let stale = self
+            .lineup
+            .stale
+            .iter()
+            .chain(&self.lineup.void)
+            .map(subject);
         for subject in stale {
             cuts.removed.push(subject.clone());
             if subject.1 > empty {

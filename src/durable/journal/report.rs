@@ -14,7 +14,7 @@ pub struct OpenReport {
     pub is_new: bool,
     /// The epoch that was begun.
     pub epoch: u64,
-    /// The sequence of the first record; 0 if there is none.
+    /// The first sequence that can be read: of the first record, or of the next if there is none.
     pub first_sequence: u64,
     /// The last sequence; the next record gets the next one. 0: none was ever given.
     pub last_sequence: u64,

@@ -147,16 +147,15 @@ impl<'a> Rewriter<'a> {
     /// Gives the segments their names; answers them and the end of the last one.
     pub(super) fn publish(&mut self) -> Result<(Vec<SegmentInfo>, Tail), StorageError> {
         self.finish()?;
-        for (number, made) in self.made.iter().enumerate().rev() {
-            if number == 0 && self.made.len() > 1 {
-                self.sync_dir()?;
-            }
+        for made in self.made.iter().rev() {
             let path = self.dir.join(made.header.file_name());
             self.storage
                 .rename(&made.new, &path)
                 .map_err(StorageError::at(Operation::Rename, &path))?;
+            // Each supersedes all that is older from its first sequence on, so those that hold what
+            // comes behind it must be there to stay.
+            self.sync_dir()?;
         }
-        self.sync_dir()?;
         let segments: Vec<SegmentInfo> = self
             .made
             .iter()
@@ -194,11 +193,8 @@ impl<'a> Rewriter<'a> {
     pub(super) fn take_back(&mut self) {
         for made in self.made.drain(..) {
             let _removed = self.storage.remove(&made.new);
-            let _removed = self
-                .storage
-                .remove(&self.dir.join(made.header.file_name()));
+            let _removed = self.storage.remove(&self.dir.join(made.header.file_name()));
         }
         let _synced = self.storage.sync_dir(self.dir);
     }
 }
-

@@ -276,8 +276,9 @@ impl<'a> Walk<'a> {
         let next = self.next_sequence();
         let kind = match next {
             _ if is_broken && first > last.sequence => None,
-            Some(next) if first == next => (!is_linked && self.link.is_some())
-                .then_some(DamageKind::Link),
+            Some(next) if first == next => {
+                (!is_linked && self.link.is_some()).then_some(DamageKind::Link)
+            }
             Some(next) if first > next && is_linked => {
                 self.missing = self.missing.saturating_add(first - next);
                 None
@@ -397,9 +398,7 @@ impl<'a> Walk<'a> {
     /// Looks for the next record of this segment that verifies and was not met yet.
     fn resume(&mut self, here: &mut Here, from: u64) -> Result<(), StorageError> {
         let found = match self.next_sequence() {
-            Some(lowest) => {
-                record::search(&mut here.window, from, here.seed, lowest, here.until)?
-            }
+            Some(lowest) => record::search(&mut here.window, from, here.seed, lowest, here.until)?,
             None => None,
         };
         self.is_broken = found.is_none();
