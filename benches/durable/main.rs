@@ -15,7 +15,6 @@
 
 #[path = "../compare/src/durable/disk.rs"]
 mod disk;
-
 #[path = "../compare/src/estimate.rs"]
 mod estimate;
 mod files;
@@ -26,7 +25,9 @@ mod goals;
 mod log;
 #[path = "../compare/src/durable/measure.rs"]
 mod measure;
+#[path = "../compare/src/durable/ours.rs"]
 mod ours;
+mod snapshots;
 mod tasks;
 
 use backstop::kernel::clock::Clock;
@@ -36,7 +37,8 @@ use estimate::OUTPUT;
 use files::{read_whole, replace};
 use floors::{Copied, Overwrite, Raw, RawRead};
 use measure::{Bench, noise};
-use ours::{Checkpoints, Ours, Read, Reopened};
+use ours::{Ours, Read, Reopened};
+use snapshots::Checkpoints;
 use std::env;
 use std::hint::black_box;
 use std::process::ExitCode;

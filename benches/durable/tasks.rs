@@ -38,7 +38,8 @@ pub(crate) async fn append(ours: Arc<Ours>, records: u64) -> Duration {
     let payload = noise(crate::RECORD);
     let start = Instant::now();
     for _ in 0..records {
-        ours.write_async(&payload).await;
+        let appended = ours.journal.append_async(7, &payload).await;
+        appended.expect("an append");
     }
     start.elapsed()
 }

@@ -57,6 +57,7 @@ mod disk;
 mod floors;
 mod log;
 mod measure;
+mod ours;
 mod peers;
 mod scenario;
 mod suite;
@@ -71,6 +72,7 @@ use criterion::Criterion;
 use crate::disk::Disk;
 use crate::estimate::OUTPUT;
 use crate::floors::{Copied, Overwrite, Raw, RawRead};
+use crate::ours::{Ours, Read, Reopened};
 use crate::scenario::Work;
 use crate::suite::{Measured, Suite};
 
@@ -113,6 +115,7 @@ fn run(disk: &Disk, replayed: u64) -> Vec<Measured> {
     for scenario in &scenario::ALL {
         let mut suite = Suite::new(&mut criterion, disk, scenario, replayed);
         floor_rows(&mut suite);
+        our_rows(&mut suite);
         peers::rows(&mut suite);
         measured.extend(suite.finish());
     }
@@ -135,6 +138,17 @@ fn floor_rows(suite: &mut Suite<'_>) {
         Work::Replay { .. } => {
             suite.replays("raw-read", RawRead::new(false));
             suite.replays("raw-read-crc", RawRead::new(true));
+        }
+    }
+}
+
+fn our_rows(suite: &mut Suite<'_>) {
+    match suite.scenario.work {
+        Work::Commit { .. } => suite.writes(table::OURS, Ours::synced),
+        Work::Append => suite.writes(table::OURS, Ours::buffered),
+        Work::Replay { .. } => {
+            suite.replays(table::OURS, Reopened);
+            suite.replays("backstop-read", Read::default());
         }
     }
 }

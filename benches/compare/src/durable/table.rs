@@ -72,7 +72,9 @@ fn lines(
         let Estimate { ns, error } = estimates[&(scenario.name, row)];
         let bandwidth = matches!(scenario.work, Work::Replay { .. })
             .then(|| format!("{:.2}", scenario.bytes as f64 / ns));
-        let per_sync = measured.records_per_sync.map(|records| format!("{records:.1}"));
+        let per_sync = measured
+            .records_per_sync
+            .map(|records| format!("{records:.1}"));
         let ratio = ours.map(|ours| format!("{:.2}", ns / ours.ns));
         let _ = writeln!(
             table,

@@ -1,8 +1,6 @@
-//! The journal and the checkpoints, as they are measured.
+//! The journal, as it is measured here and in the benches of the crate.
 
-use crate::log::{Log, Replay, Seen};
 use backstop::durable::journal::{Journal, JournalConfig, OpenMode, SyncPolicy};
-use backstop::durable::snapshot::{Checkpoint, CheckpointStore, DirectoryConfig, DirectoryStore};
 use backstop::durable::storage::{
     DirEntry, FsStorage, LockError, Storage, StorageFile, StorageLock,
 };
@@ -10,7 +8,8 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::SystemTime;
+
+use super::log::{Log, Replay, Seen};
 
 const KIND: u32 = 7;
 
@@ -39,13 +38,6 @@ impl Ours {
             .sync(policy);
         let (journal, _) = Journal::open(storage, dir, config).expect("a journal");
         Self { journal, syncs }
-    }
-
-    pub(crate) async fn write_async(&self, payload: &[u8]) {
-        self.journal
-            .append_async(KIND, payload)
-            .await
-            .expect("an append");
     }
 
     /// From its first record to its last.
@@ -95,44 +87,6 @@ impl Replay for Reopened {
 
     fn replay(&mut self, dir: &Path) -> Seen {
         Ours::synced(dir).read()
-    }
-}
-
-/// Checkpoints of one size, each newer than the one before.
-pub(crate) struct Checkpoints {
-    store: DirectoryStore,
-    next: Checkpoint,
-}
-
-impl Checkpoints {
-    const KEY: &str = "state";
-
-    pub(crate) fn open(dir: &Path, state: Vec<u8>) -> Self {
-        let storage = Arc::new(FsStorage);
-        let store = DirectoryStore::open(storage, dir, DirectoryConfig::default());
-        Self {
-            store: store.expect("a store"),
-            next: Checkpoint {
-                sequence: 1,
-                wall: SystemTime::UNIX_EPOCH,
-                type_name: "state".into(),
-                version: 1,
-                codec: "none".into(),
-                digest: None,
-                payload: state,
-            },
-        }
-    }
-
-    pub(crate) fn save(&mut self) {
-        self.store.save(Self::KEY, &self.next).expect("a save");
-        self.next.sequence += 1;
-    }
-
-    pub(crate) fn load(&self) -> usize {
-        let latest = self.store.latest(Self::KEY).expect("a look");
-        let (checkpoint, _) = latest.checkpoint.expect("a checkpoint");
-        checkpoint.payload.len()
     }
 }
 
