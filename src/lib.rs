@@ -59,6 +59,8 @@
 //! | `http` | what a call over HTTP or gRPC comes to, over the types of the `http` crate |
 //! | `axum` | a layer that turns rejections into HTTP responses; with `http` |
 //! | `durable` | the wing of that name: journal, checkpoints, replay, boot; with `serde` |
+//! | `json` | checkpoints as JSON; with `durable` |
+//! | `redb` | checkpoints in a redb database; with `durable` |
 //! | `anyhow` | `anyhow::Error` as the error of a stack |
 //! | `test-util` | tokio's clock as the default one, for tests with paused time; for dev-dependencies only |
 //!

@@ -106,6 +106,32 @@ table! {
     /// Of a retry without a budget there is none. Retries that share a budget show the same.
     RETRY_BUDGET_BALANCE: Gauge "retry_budget_balance" { "name" }
         "Retries that a retry's budget would allow now.";
+    /// `name` is the key. It is that of the last checkpoint which a `Checkpoints` saved or went back to; of
+    /// one that has done neither there is none.
+    CHECKPOINT_AGE: Gauge "checkpoint_age_seconds" in "seconds" { "name" }
+        "The age of the newest good checkpoint.";
+    /// `name` is the key. Saves that failed are not among them.
+    CHECKPOINT_SAVE: Histogram "checkpoint_save_seconds" in "seconds" { "name" }
+        "How long it took to save a checkpoint, from the state to the disk.";
+    /// `name` is the last part of the path of the journal's directory. With their headers and
+    /// checksums.
+    JOURNAL_APPEND_BYTES: Counter "journal_append_bytes_total" in "bytes" { "name" }
+        "Bytes of the records that a journal has written.";
+    JOURNAL_APPEND_RECORDS: Counter "journal_append_records_total" { "name" }
+        "Records that a journal has written.";
+    /// Their number against that of the records tells how many share a sync.
+    JOURNAL_SYNC: Histogram "journal_sync_seconds" in "seconds" { "name" }
+        "How long the syncs of a journal's segments took.";
+    JOURNAL_WRITTEN_SEQUENCE: Gauge "journal_written_sequence" { "name" }
+        "The last sequence that is in a file of a journal.";
+    /// Behind the written one is what a power cut would lose.
+    JOURNAL_DURABLE_SEQUENCE: Gauge "journal_durable_sequence" { "name" }
+        "The last sequence of a journal that is durable.";
+    JOURNAL_SEGMENTS: Gauge "journal_segments" { "name" }
+        "Segments of a journal.";
+    /// It takes nothing more until it is opened again.
+    JOURNAL_POISONED: Gauge "journal_poisoned" { "name" }
+        "1 for a journal that a failed sync has poisoned, 0 for others.";
 }
 
 /// Tells the `metrics` recorder that is installed here what each metric is.

@@ -216,12 +216,12 @@ const SEGMENT_FIELDS: [(&str, usize); 10] = [
 ];
 
 #[test]
-fn jn6a_a_sound_journal_opens_in_every_mode() {
+fn jn6d_a_sound_journal_opens_in_every_mode() {
     expect("sound", |_| {}, each(&Clean(all())));
 }
 
 #[test]
-fn jn5b_jn6b_a_torn_end() {
+fn jn5b_jn6a_a_torn_end() {
     for bytes in [1, 4, 10, EACH - 41, EACH - 39, EACH - 1] {
         expect(
             &format!("{bytes} bytes missing"),
@@ -260,7 +260,7 @@ fn jn5b_jn6b_a_torn_end() {
 }
 
 #[test]
-fn jn5c_damage_of_no_torn_shape_at_the_end_is_refused() {
+fn jn5c_jn6a_damage_of_no_torn_shape_at_the_end_is_refused() {
     expect(
         "rubbish behind the last record",
         |image| image.segment(-1).extend([0xab; 1_000]),
@@ -276,7 +276,7 @@ fn jn5c_damage_of_no_torn_shape_at_the_end_is_refused() {
 }
 
 #[test]
-fn jn5a_jn6c_a_bit_of_each_field_of_a_record_in_the_middle() {
+fn jn5a_jn6a_jn6b_jn6c_jn6d_a_bit_of_each_field_of_a_record_in_the_middle() {
     // The first and the last of a segment, one between, and the last but one of all.
     for sequence in [1, 6, 10, 13, LAST - 1] {
         for (field, byte) in RECORD_FIELDS {
@@ -307,7 +307,7 @@ fn jn5a_a_bit_of_each_field_of_a_segment_header() {
 }
 
 #[test]
-fn jn5a_a_record_whose_length_is_4_gib() {
+fn jn1d_jn5a_a_record_whose_length_is_4_gib() {
     for sequence in [1, 9, 12, LAST - 1] {
         expect(
             &format!("the length of record {sequence}"),
@@ -384,7 +384,7 @@ fn jn5e_what_cannot_be_told_from_a_journal_that_ended_there() {
 }
 
 #[test]
-fn jn5f_records_that_verify_in_the_wrong_place() {
+fn jn1c_records_that_verify_in_the_wrong_place() {
     expect(
         "a record stands twice",
         |image| {
@@ -423,7 +423,7 @@ fn jn5f_records_that_verify_in_the_wrong_place() {
 }
 
 #[test]
-fn jn4a_copies_of_segments_and_foreign_files_are_left_alone() {
+fn jn4d_copies_of_segments_and_foreign_files_are_left_alone() {
     for name in [
         "0000000000000001-0000000000000007-0123456789abcdef.segment",
         "00000000000000ff-0000000000000001-0123456789abcdef.segment",

@@ -161,6 +161,7 @@ impl Header {
         let is_known = version == VERSION
             && u32::from_le_bytes(array(bytes, 12)) == 64
             && flags & !HAS_DIGEST == 0
+            && (flags & HAS_DIGEST != 0 || bytes[40..48] == [0; 8])
             && bytes[58..60] == [0, 0];
         if !is_known {
             return Err(EnvelopeError::Version(version));
@@ -208,7 +209,7 @@ impl Header {
     ) -> Result<(&'a str, &'a str), EnvelopeError> {
         let at = usize::from(self.type_name).min(names.len());
         let (type_name, codec) = names.split_at(at);
-        let name = |bytes| str::from_utf8(bytes).map_err(|_| EnvelopeError::Name);
+        let name = |bytes| std::str::from_utf8(bytes).map_err(|_| EnvelopeError::Name);
         Ok((name(type_name)?, name(codec)?))
     }
 }

@@ -173,7 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn jn5a_jn6a_the_table_of_verdicts() {
+    fn jn5a_jn6a_jn6b_jn6c_jn6d_the_table_of_verdicts() {
         use RecoveryMode::{PointInTime, SkipDamaged, Strict, TornTail};
         use Verdict::{Cut, Refuse, Skip, Sound};
         use Why::{InTheMiddle, NotTorn};

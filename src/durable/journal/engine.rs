@@ -4,13 +4,14 @@ use super::bell::Bell;
 use super::event::{EventKind, JournalEvent};
 use super::queue::{Aftermath, Before, Lead, News, Next, Queue, Refused, Ticket};
 use super::refusal::{AppendError, Poisoned};
+use super::reserve::Reserve;
 use super::runtime::Runtime;
 use super::site::Site;
 use super::waiters::{Ending, Hand, Place, Waiter};
 use super::writer::Failure;
 use crate::kernel::clock::unparker;
 use crate::kernel::event::{self, Events};
-use crate::kernel::sync::{Mutex, MutexGuard, park, wake_all};
+use crate::kernel::sync::{AtomicBool, Mutex, MutexGuard, park, wake_all};
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -28,6 +29,8 @@ pub(super) struct Engine {
     /// Of the flusher, if there is one.
     pub(super) bell: Option<Arc<Bell>>,
     pub(super) events: Events<JournalEvent>,
+    pub(super) reserve: Reserve,
+    pub(super) is_compacting: AtomicBool,
 }
 
 /// A way to the engine that can be handed to another thread.
@@ -85,6 +88,17 @@ impl Engine {
         }
         let last = queue.last();
         Ok((self.site.figures.durable() >= last).then_some(last))
+    }
+
+    /// The last sequence that readers see: nothing that was not acknowledged, and nothing that a
+    /// failed write may take back.
+    pub(super) fn readable(&self) -> u64 {
+        let figures = &self.site.figures;
+        if self.is_buffered {
+            figures.written()
+        } else {
+            figures.durable()
+        }
     }
 
     /// A record is in the buffer: whether the flusher is to hear of it.

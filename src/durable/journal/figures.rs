@@ -1,8 +1,23 @@
 //! What a journal counts.
 
-use crate::kernel::histogram::LatencyHistogram;
+use crate::kernel::histogram::{LatencyHistogram, LatencySnapshot};
 use crate::kernel::sync::{AtomicU64, Ordering};
 use std::time::Duration;
+
+/// What a journal has counted since it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Totals {
+    /// Records that were written.
+    pub(crate) records: u64,
+    /// Their bytes in the files.
+    pub(crate) bytes: u64,
+    /// Syncs of segments.
+    pub(crate) syncs: u64,
+    /// The last sequence that is in a file.
+    pub(crate) written: u64,
+    /// The last sequence that is durable.
+    pub(crate) durable: u64,
+}
 
 /// One thread at a time counts: the one that leads.
 #[derive(Debug, Default)]
@@ -37,11 +52,27 @@ impl Figures {
         self.durable.store(durable, Ordering::Release);
     }
 
+    #[cfg(test)]
     pub(super) fn totals(&self) -> (u64, u64) {
         (
             self.records.load(Ordering::Relaxed),
             self.syncs.load(Ordering::Relaxed),
         )
+    }
+
+    pub(super) fn read(&self) -> Totals {
+        Totals {
+            records: self.records.load(Ordering::Relaxed),
+            bytes: self.bytes.load(Ordering::Relaxed),
+            syncs: self.syncs.load(Ordering::Relaxed),
+            written: self.written(),
+            durable: self.durable(),
+        }
+    }
+
+    /// How long the syncs took.
+    pub(super) fn sync_times(&self) -> LatencySnapshot {
+        self.sync_time.snapshot()
     }
 
     pub(super) fn written(&self) -> u64 {

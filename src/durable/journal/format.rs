@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_segment_header_comes_back_and_no_bit_of_it_can_flip() {
+    fn jn1a_a_segment_header_comes_back_and_no_bit_of_it_can_flip() {
         let bytes = HEADER.encode();
         assert_eq!(SegmentHeader::decode(&bytes), Ok(HEADER));
         for bit in 0..SEGMENT_HEADER * 8 {
@@ -292,6 +292,31 @@ mod tests {
             flipped[bit / 8] ^= 1 << (bit % 8);
             assert!(SegmentHeader::decode(&flipped).is_err(), "bit {bit}");
         }
+    }
+
+    #[test]
+    fn jn1a_the_bytes_are_those_that_are_documented() {
+        let mut expected = b"BSTPJRNL\x01\0\0\0\x40\0\0\0\x03\0\0\0\0\0\0\0".to_vec();
+        expected.extend([0xef, 0xcd, 0xab, 0x89, 0x67, 0x45, 0x23, 0x01]);
+        expected.extend([7, 0, 0, 0, 0, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0]);
+        expected.extend([2, 0, 0, 0, 0, 0, 0, 0, 0xef, 0xbe, 0xad, 0xde]);
+        expected.extend(crc32c::crc32c(&expected).to_le_bytes());
+        assert_eq!(HEADER.encode()[..], expected);
+
+        let (_, bytes, crc) = record(b"12345");
+        let mut expected = vec![5, 0, 0, 0, 5, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0];
+        expected.extend(1_700_000_000_000_000_000_u64.to_le_bytes());
+        expected.extend([7, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0]);
+        let salted = |bytes: &[u8]| {
+            let salt = HEADER.salt.to_le_bytes();
+            crc32c::crc32c(&[&salt[..], bytes].concat())
+        };
+        let front = expected.clone();
+        expected.extend(salted(&front).to_le_bytes());
+        expected.extend(*b"12345\0\0\0\0\0\0\0");
+        assert_eq!(crc, salted(&[&front[..], b"12345\0\0\0\0\0\0\0"].concat()));
+        expected.extend(crc.to_le_bytes());
+        assert_eq!(bytes, expected);
     }
 
     #[test]
@@ -320,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_comes_back_and_no_bit_of_it_can_flip() {
+    fn jn1b_a_record_comes_back_and_no_bit_of_it_can_flip() {
         for length in [0, 1, 3, 4, 5, 11, 12, 100] {
             let payload: Vec<u8> = (0..length).collect();
             let (header, bytes, crc) = record(&payload);
@@ -352,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_verifies_under_its_own_salt_only() {
+    fn jn1b_a_record_verifies_under_its_own_salt_only() {
         let (_, bytes, _) = record(b"of another segment");
         assert_eq!(
             RecordHeader::decode(&bytes, Seed::of(HEADER.salt + 1)),

@@ -1,10 +1,12 @@
 //! What users hold.
 
 use super::append::{AppendFuture, SyncFuture};
+use super::compact::{CompactError, Compaction};
 use super::engine::{Core, Engine};
 use super::event::JournalEvent;
 use super::refusal::AppendError;
 use super::status::{JournalState, JournalStatus};
+use crate::durable::storage::offload;
 use crate::kernel::event::Subscriber;
 use crate::kernel::shared::Shared;
 use std::fmt;
@@ -122,6 +124,54 @@ impl Journal {
         self.core().close()
     }
 
+    /// [`close`](Self::close) from a task, on a thread for blocking work.
+    ///
+    /// # Errors
+    ///
+    /// As of `close`; and [`AppendError::NoRuntime`] outside of a tokio runtime.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it stops nothing: it closes.
+    pub async fn close_async(&self) -> Result<(), AppendError> {
+        let core = self.core().clone();
+        let closed = offload(move || core.close()).await;
+        closed.unwrap_or(Err(AppendError::NoRuntime))
+    }
+
+    /// Removes old segments: those of which all records are at or before `through`. Blocks for that.
+    ///
+    /// `through` is what you can do without: the sequence of the *oldest snapshot that you keep*. Only
+    /// whole segments go, and never the one that is appended to, so records up to `through` may well
+    /// stay. Before anything is removed it is made durable that it may be missing. Appends go on
+    /// meanwhile. A [`Reader`](super::Reader) that is in a segment which is removed reads it to its
+    /// end (on Windows the removal fails instead), and one that was to enter it is told
+    /// [`ReadError::Removed`](super::ReadError::Removed).
+    ///
+    /// On a full disk the configured reserve is given back first, and set aside again afterwards.
+    ///
+    /// # Errors
+    ///
+    /// [`CompactError`]; the journal stays as good as it was.
+    pub fn compact(&self, through: u64) -> Result<Compaction, CompactError> {
+        self.core().compact(through)
+    }
+
+    /// The same from a task, on a thread for blocking work.
+    ///
+    /// # Errors
+    ///
+    /// As of [`compact`](Self::compact); and [`CompactError::NoRuntime`] outside of a tokio runtime.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it stops nothing: the compaction goes on.
+    pub async fn compact_async(&self, through: u64) -> Result<Compaction, CompactError> {
+        let core = self.core().clone();
+        let compacted = offload(move || core.compact(through)).await;
+        compacted.unwrap_or(Err(CompactError::NoRuntime))
+    }
+
     /// How it stands, in one look.
     pub fn status(&self) -> JournalStatus {
         let core = self.core();
@@ -140,7 +190,7 @@ impl Journal {
             segments,
             buffered_bytes: queue.pending_bytes(),
             write_error: queue.write_error().cloned(),
-            has_reserve: false,
+            has_reserve: core.reserve.is_there(),
         }
     }
 

@@ -3,6 +3,7 @@
 use super::format::{BadSegmentHeader, SEGMENT_HEADER, SegmentHeader, parse_segment_file_name};
 use super::low_water::{LOW_WATER, LOW_WATER_NEW};
 use super::open_error::OpenError;
+use super::reserve::RESERVE;
 use super::window::Window;
 use crate::durable::storage::{DirEntry, Operation, Storage, StorageError};
 use std::path::{Path, PathBuf};
@@ -18,7 +19,7 @@ pub(super) const QUARANTINE: &str = "quarantine";
 pub(super) const NEW: &str = ".new";
 
 /// Files of these names are the journal's, whatever it keeps in them.
-const OWN: [&str; 4] = [LOCK, LOW_WATER, LOW_WATER_NEW, "reserve"];
+const OWN: [&str; 4] = [LOCK, LOW_WATER, LOW_WATER_NEW, RESERVE];
 
 /// Which segment it is: as its header says, or its name if the header is damaged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -3,6 +3,7 @@
 mod append;
 mod batch;
 mod bell;
+mod compact;
 mod config;
 mod damage;
 mod engine;
@@ -24,6 +25,7 @@ mod record;
 mod refusal;
 mod repair;
 mod report;
+mod reserve;
 mod rewrite;
 mod runtime;
 mod site;
@@ -33,6 +35,7 @@ mod survey;
 pub(crate) mod tail;
 mod waiters;
 mod walk;
+mod watched;
 mod window;
 mod writer;
 
@@ -42,6 +45,7 @@ mod rig;
 mod tests;
 
 pub use append::{AppendFuture, SyncFuture};
+pub use compact::{CompactError, Compaction};
 pub use config::{JournalConfig, OpenMode, RecoveryMode, SyncPolicy};
 pub use damage::{Damage, DamageKind, Why};
 pub use event::{EventKind, JournalEvent};
@@ -53,3 +57,4 @@ pub use reader::{ReadError, Reader, Record};
 pub use refusal::{AppendError, Poisoned};
 pub use report::{OpenReport, Progress, Stage};
 pub use status::{JournalState, JournalStatus};
+pub(crate) use watched::Watched;

@@ -122,7 +122,7 @@ impl Opener {
         let (storage, dir) = (&*self.storage, &*self.dir);
         let is_there = directory(storage, dir, self.config.open)?;
         let lock = lock::take(storage, dir, &self.clock, self.config.lock_wait)?;
-        let found = Found::look(storage, dir, tell)?;
+        let mut found = Found::look(storage, dir, tell)?;
         let is_new = found.survey.segments.is_empty() && found.survey.damage_count == 0;
         if is_new {
             self.refuse_to_begin()?;
@@ -131,6 +131,14 @@ impl Opener {
                 sync_parent(storage, dir)?;
             }
         }
+        // A name may be there since the moment before a crash, and not durable: the process that gave it
+        // did not come to that. What is built on it here must not be there without it.
+        let synced = storage.sync_dir(dir);
+        synced.map_err(StorageError::at(Operation::SyncDir, dir))?;
+        found
+            .survey
+            .compare_with_snapshot(self.snapshot, &found.lineup);
+
         let (verdict, plan) = self.decide(&found, is_new)?;
         if found.survey.is_mark_damaged {
             low_water::write(storage, dir, found.survey.low_water)?;
@@ -178,7 +186,8 @@ impl Opener {
         let verdict = found.judge(mode);
         let plan =
             Plan::new(survey, verdict, found.epoch(), self.snapshot).ok_or_else(exhausted)?;
-        let reaches = self.snapshot <= plan.last_sequence && !(is_new && self.snapshot > 0);
+        let is_empty = survey.last.sequence == 0;
+        let reaches = self.snapshot <= plan.last_sequence && !(is_empty && self.snapshot > 0);
         if !reaches {
             return Err(OpenError::SnapshotAhead {
                 dir: self.dir.clone(),

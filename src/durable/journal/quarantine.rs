@@ -2,8 +2,8 @@
 
 use super::layout::QUARANTINE;
 use super::open_error::OpenError;
-use super::report::{Progress, Stage};
-use super::survey::Tell;
+use super::report::Stage;
+use super::survey::{Meter, Tell};
 use super::tail::write_whole;
 use super::window::Window;
 use crate::durable::storage::{Operation, Storage, StorageError};
@@ -35,12 +35,7 @@ pub(super) fn copy_all(
         source,
     };
     make_dir(storage, dir, &quarantine).map_err(refused)?;
-    let mut progress = Progress {
-        stage: Stage::Quarantining,
-        bytes: 0,
-        total_bytes: bytes,
-        records: 0,
-    };
+    let mut meter = Meter::new(Stage::Quarantining, bytes, tell);
     let mut copies = Vec::new();
     for subject in files {
         copies.push(
@@ -49,9 +44,10 @@ pub(super) fn copy_all(
                 Failed::Copy(error) => refused(error),
             })?,
         );
-        progress.bytes += subject.1;
-        tell(&progress);
+        let done = meter.bytes() + subject.1;
+        meter.reach(done);
     }
+    meter.end();
     storage
         .sync_dir(&quarantine)
         .map_err(StorageError::at(Operation::SyncDir, &quarantine))

@@ -8,6 +8,7 @@ use super::window::Window;
 use crate::durable::storage::{Operation, Storage, StorageError};
 use std::collections::VecDeque;
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -37,13 +38,14 @@ impl Record<'_> {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ReadError {
-    /// The storage failed. Compaction may have removed the segment since the reader was made.
+    /// The storage failed.
     Storage(StorageError),
     /// A record is damaged since the journal was opened.
     Damaged(Box<Damage>),
-    /// The first records that were asked for are not there any more.
+    /// The next records are not there any more: compaction has removed them, perhaps since the
+    /// reader was made.
     Removed {
-        /// The first sequence that is there.
+        /// The first sequence that may be there.
         first: u64,
     },
 }
@@ -80,9 +82,9 @@ struct Here {
 }
 
 impl Journal {
-    /// A reader of the records from sequence `from` (1 is the first) to the last one that is in the
-    /// files now: under the buffered policies, what is still buffered is not among them. Reads run
-    /// beside appends.
+    /// A reader of the records from sequence `from` (1 is the first) to the last one that can be read
+    /// now: under `Always` that is durable, and under the buffered policies in a file, which what is
+    /// still buffered is not. Reads run beside appends.
     ///
     /// ```
     /// # use backstop::durable::journal::{Journal, JournalConfig, OpenMode};
@@ -102,9 +104,10 @@ impl Journal {
     ///
     /// [`ReadError::Removed`] if compaction has removed the first of them.
     pub fn read(&self, from: u64) -> Result<Reader, ReadError> {
-        let site = &self.core().site;
+        let core = self.core();
+        let site = &core.site;
         // Before the segments, so that they hold all of it.
-        let through = site.figures.written();
+        let through = core.readable();
         let segments = site.segments.lock().iter().cloned().collect();
         Reader::new(Arc::clone(&site.storage), segments, from, through)
     }
@@ -190,10 +193,13 @@ impl Reader {
             return Ok(());
         };
         let path = &segment.path;
-        let file = self
-            .storage
-            .open(path)
-            .map_err(StorageError::at(Operation::Open, path))?;
+        let file = match self.storage.open(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let first = segment.last_sequence.saturating_add(1);
+                return Err(ReadError::Removed { first });
+            }
+            opened => opened.map_err(StorageError::at(Operation::Open, path))?,
+        };
         let len = file
             .len()
             .map_err(StorageError::at(Operation::Read, path))?;

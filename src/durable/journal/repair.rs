@@ -6,9 +6,9 @@ use super::layout::SegmentFile;
 use super::open_error::OpenError;
 use super::quarantine::{self, Subject};
 use super::record::Found;
-use super::report::{Progress, Stage};
+use super::report::Stage;
 use super::rewrite::Rewriter;
-use super::survey::{Survey, Tell};
+use super::survey::{Meter, Survey, Tell};
 use super::tail::{SegmentInfo, Tail};
 use super::walk::{Last, Lineup, Live, Step, Walk};
 use crate::durable::storage::{Operation, Storage, StorageError};
@@ -198,12 +198,7 @@ impl Work<'_> {
         plan: &Plan,
         tell: &mut Tell<'_>,
     ) -> Result<u64, OpenError> {
-        let mut progress = Progress {
-            stage: Stage::Rewriting,
-            bytes: 0,
-            total_bytes: 0,
-            records: 0,
-        };
+        let mut meter = Meter::new(Stage::Rewriting, 0, tell);
         let mut last_crc = None;
         if plan.skips || plan.keep.sequence >= plan.start {
             let live = &self.lineup.live;
@@ -214,11 +209,8 @@ impl Work<'_> {
                 }
                 self.copy(rewriter, &mut walk, plan, found)?;
                 last_crc = Some(found.crc);
-                progress.bytes += found.header.record_len();
-                progress.records += 1;
-                if progress.records % 4_096 == 0 {
-                    tell(&progress);
-                }
+                let bytes = meter.bytes() + found.header.record_len();
+                meter.record(bytes);
             }
         }
         match last_crc {
@@ -231,7 +223,9 @@ impl Work<'_> {
             let next = plan.last_sequence.checked_add(1);
             rewriter.begin(next.ok_or_else(|| self.exhausted())?)?;
         }
-        Ok(progress.records)
+        let records = meter.records();
+        meter.end();
+        Ok(records)
     }
 
     fn copy(

@@ -109,7 +109,7 @@ pub struct Progress {
     pub stage: Stage,
     /// Bytes that are done in this stage.
     pub bytes: u64,
-    /// All bytes of this stage, as far as they are known.
+    /// All bytes of this stage; 0 if nobody knows.
     pub total_bytes: u64,
     /// Records that are done in this stage.
     pub records: u64,

@@ -5,7 +5,7 @@ use super::tail::SegmentInfo;
 use crate::durable::storage::Storage;
 use crate::kernel::clock::Clock;
 use crate::kernel::sync::Mutex;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// What the writer works with.
@@ -19,10 +19,27 @@ pub(super) struct Site {
     /// All segments, oldest first; the last one is appended to, and its length and last sequence
     /// are only what they were when it was begun or opened.
     pub(super) segments: Mutex<Vec<SegmentInfo>>,
-    pub(super) figures: Figures,
+    pub(super) figures: Arc<Figures>,
 }
 
 impl Site {
+    /// The oldest segments of which all records are at or before `through`; never the last one, which
+    /// is appended to.
+    pub(super) fn removable(&self, through: u64) -> Vec<SegmentInfo> {
+        let segments = self.segments.lock();
+        let finished = segments.len().saturating_sub(1);
+        segments[..finished]
+            .iter()
+            .take_while(|segment| segment.last_sequence <= through)
+            .cloned()
+            .collect()
+    }
+
+    /// The segment of that path is not there any more.
+    pub(super) fn forget(&self, path: &Path) {
+        self.segments.lock().retain(|segment| segment.path != path);
+    }
+
     /// The epoch, and how many segments there are.
     pub(super) fn extent(&self) -> (u64, usize) {
         let segments = self.segments.lock();

@@ -2,18 +2,19 @@
 
 use super::bell::Bell;
 use super::config::{JournalConfig, SyncPolicy};
-use super::engine::Engine;
+use super::engine::{Core, Engine};
 use super::figures::Figures;
 use super::flusher;
 use super::handle::Journal;
 use super::queue::Queue;
+use super::reserve::Reserve;
 use super::site::Site;
 use super::tail::{SegmentInfo, Tail};
 use super::writer::Writer;
 use crate::durable::storage::{Storage, StorageLock};
 use crate::kernel::clock::Clock;
 use crate::kernel::event::Events;
-use crate::kernel::sync::Mutex;
+use crate::kernel::sync::{AtomicBool, Mutex};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -45,7 +46,7 @@ impl Opened {
             tail,
             segments,
         } = self;
-        let figures = Figures::default();
+        let figures = Arc::new(Figures::default());
         figures.reached(tail.last_sequence, tail.synced_through);
         let buffer_bytes = usize::try_from(config.buffer_bytes).unwrap_or(usize::MAX);
         let is_buffered = config.sync != SyncPolicy::Always;
@@ -68,11 +69,14 @@ impl Opened {
             is_buffered,
             bell: bell.as_ref().map(|(_, bell)| Arc::clone(bell)),
             events: Events::new(),
+            reserve: Reserve::new(config.reserve_bytes),
+            is_compacting: AtomicBool::new(false),
         });
         if let Some((interval, bell)) = bell {
             let clock = engine.site.clock.clone();
             flusher::start(Arc::downgrade(&engine), bell, clock, interval)?;
         }
+        Core(Arc::clone(&engine)).take_reserve();
         Ok(Journal::of(engine))
     }
 }

@@ -1,22 +1,75 @@
 //! What a walk through a whole journal found.
 
 use super::damage::{Damage, DamageKind};
-use super::format::SEGMENT_HEADER;
+use super::format::{SEGMENT_HEADER, SegmentHeader};
 use super::low_water::LowWater;
 use super::report::{Progress, Stage};
 use super::tail::SegmentInfo;
-use super::walk::{Last, Lineup, Step, Walk};
+use super::walk::{Last, Lineup, Live, Step, Walk};
 use crate::durable::storage::{Storage, StorageError};
 use std::path::Path;
 
 /// So many places are told one by one; the others are counted.
 pub(super) const TOLD: usize = 64;
 
-/// Progress is told each time so many bytes were verified.
+/// Progress is told each time so many bytes are done.
 const STRIDE: u64 = 8 << 20;
 
 /// What is told while the work goes on.
 pub(super) type Tell<'a> = dyn FnMut(&Progress) + Send + 'a;
+
+/// How far one stage is, told now and then.
+pub(super) struct Meter<'a, 'b> {
+    progress: Progress,
+    told: u64,
+    tell: &'a mut Tell<'b>,
+}
+
+impl<'a, 'b> Meter<'a, 'b> {
+    /// At the beginning of a stage, which it tells. `total_bytes` is 0 if nobody knows.
+    pub(super) fn new(stage: Stage, total_bytes: u64, tell: &'a mut Tell<'b>) -> Self {
+        let progress = Progress {
+            stage,
+            bytes: 0,
+            total_bytes,
+            records: 0,
+        };
+        tell(&progress);
+        Self {
+            progress,
+            told: 0,
+            tell,
+        }
+    }
+
+    pub(super) const fn records(&self) -> u64 {
+        self.progress.records
+    }
+
+    pub(super) const fn bytes(&self) -> u64 {
+        self.progress.bytes
+    }
+
+    /// So many bytes are done now, and one record more.
+    pub(super) fn record(&mut self, bytes: u64) {
+        self.progress.records += 1;
+        self.reach(bytes);
+    }
+
+    /// So many bytes are done now.
+    pub(super) fn reach(&mut self, bytes: u64) {
+        self.progress.bytes = bytes;
+        if bytes.saturating_sub(self.told) >= STRIDE {
+            self.told = bytes;
+            (self.tell)(&self.progress);
+        }
+    }
+
+    /// The stage is done.
+    pub(super) fn end(self) {
+        (self.tell)(&self.progress);
+    }
+}
 
 #[derive(Debug, Default)]
 pub(super) struct Survey {
@@ -44,6 +97,8 @@ pub(super) struct Survey {
     pub(super) missing: u64,
     /// Records up to this were removed on purpose.
     pub(super) low_water: u64,
+    /// Nothing is known of what stood behind the last record.
+    pub(super) is_broken: bool,
     /// The mark itself is damaged.
     pub(super) is_mark_damaged: bool,
 }
@@ -66,6 +121,21 @@ impl Survey {
         behind.sum::<u64>().saturating_sub(damage.offset)
     }
 
+    /// A snapshot holds the records up to this: if they are not here, the end is missing.
+    pub(super) fn compare_with_snapshot(&mut self, snapshot: u64, lineup: &Lineup) {
+        let Some(live) = lineup.live.last() else {
+            return;
+        };
+        let is_told = self.is_broken
+            || self
+                .damage
+                .iter()
+                .any(|damage| damage.kind == DamageKind::MissingEnd);
+        if self.last.sequence < snapshot && !is_told {
+            self.add(missing_end(live, self.last.sequence + 1));
+        }
+    }
+
     fn add(&mut self, damage: Damage) {
         self.damage_count += 1;
         self.damaged_bytes += damage.end - damage.offset;
@@ -84,21 +154,14 @@ pub(super) fn survey(
     tell: &mut Tell<'_>,
 ) -> Result<Survey, StorageError> {
     let mut survey = Survey {
-        segments: lineup.live.iter().map(super::walk::Live::info).collect(),
+        segments: lineup.live.iter().map(Live::info).collect(),
         bytes: lineup.live.iter().map(|live| live.file.len).sum(),
         is_mark_damaged: low_water == LowWater::Damaged,
         ..Survey::default()
     };
     begin(&mut survey, dir, lineup, low_water);
     let mut walk = Walk::new(storage, &lineup.live, 0);
-    let mut progress = Progress {
-        stage: Stage::Verifying,
-        bytes: 0,
-        total_bytes: survey.bytes,
-        records: 0,
-    };
-    tell(&progress);
-    let mut told = 0;
+    let mut meter = Meter::new(Stage::Verifying, survey.bytes, tell);
     let mut segment = usize::MAX;
     let mut before = 0;
     loop {
@@ -116,12 +179,7 @@ pub(super) fn survey(
                     segment = index;
                     before = lineup.live[..index].iter().map(|live| live.file.len).sum();
                 }
-                progress.bytes = before + found.end();
-                progress.records = survey.records;
-                if progress.bytes.saturating_sub(told) >= STRIDE {
-                    told = progress.bytes;
-                    tell(&progress);
-                }
+                meter.record(before + found.end());
             }
             Step::Damage(damage) => {
                 if survey.damage_count == 0 {
@@ -136,8 +194,8 @@ pub(super) fn survey(
         }
     }
     finish(&mut survey, &walk, lineup);
-    progress.bytes = survey.bytes;
-    tell(&progress);
+    meter.reach(survey.bytes);
+    meter.end();
     Ok(survey)
 }
 
@@ -191,6 +249,7 @@ fn begin(survey: &mut Survey, dir: &Path, lineup: &Lineup, low_water: LowWater) 
 fn finish(survey: &mut Survey, walk: &Walk<'_>, lineup: &Lineup) {
     survey.watermark = walk.watermark().max(survey.low_water);
     survey.missing = walk.missing();
+    survey.is_broken = walk.is_broken();
     let Some(live) = lineup.live.last() else {
         return;
     };
@@ -201,22 +260,26 @@ fn finish(survey: &mut Survey, walk: &Walk<'_>, lineup: &Lineup) {
         survey.sound_records = survey.records;
     }
     if last.sequence < survey.watermark && !walk.is_broken() {
-        survey.add(Damage {
-            path: live.file.path.clone(),
-            offset: live.file.len,
-            end: live.file.len,
-            sequence: last.sequence + 1,
-            resumes_at: None,
-            kind: DamageKind::MissingEnd,
-            is_torn: false,
-        });
+        survey.add(missing_end(live, last.sequence + 1));
     }
 }
 
-impl super::walk::Live {
+fn missing_end(live: &Live, sequence: u64) -> Damage {
+    Damage {
+        path: live.file.path.clone(),
+        offset: live.file.len,
+        end: live.file.len,
+        sequence,
+        resumes_at: None,
+        kind: DamageKind::MissingEnd,
+        is_torn: false,
+    }
+}
+
+impl Live {
     fn info(&self) -> SegmentInfo {
         let identity = self.file.identity;
-        let header = self.file.header.unwrap_or(super::format::SegmentHeader {
+        let header = self.file.header.unwrap_or(SegmentHeader {
             epoch: identity.epoch,
             salt: identity.salt,
             first_sequence: identity.first,

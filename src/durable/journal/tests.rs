@@ -1,6 +1,7 @@
 //! The engine over files in memory, and over disks that fail.
 
 mod buffered;
+mod compaction;
 mod failures;
 mod groups;
 mod roll;

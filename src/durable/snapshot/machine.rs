@@ -28,18 +28,19 @@ impl Standing {
 /// there.
 ///
 /// Kept are the newest `keep` good ones that are not provisional, and the newest verified one whatever
-/// its place. Nothing older than these is. Newer than the oldest of them, the newest `keep` provisional
+/// its place. If there are so many, nothing older than these is. Besides, the newest `keep` provisional
 /// ones stay, and the newest `keep` bad ones as evidence. What could not be read stays in any case.
 pub(super) fn removable(standings: &[Standing], keep: usize) -> Vec<u64> {
     let good = || standings.iter().filter(|standing| standing.is_good());
     let settled = good().filter(|standing| !standing.marks.provisional);
     let mut kept: Vec<u64> = settled.take(keep).map(|one| one.sequence).collect();
+    let is_full = kept.len() >= keep;
     kept.extend(
         good()
             .find(|one| one.marks.verified)
             .map(|one| one.sequence),
     );
-    let oldest = kept.iter().copied().min().unwrap_or(0);
+    let oldest = kept.iter().copied().min().filter(|_| is_full).unwrap_or(0);
     let (mut provisional, mut bad) = (0, 0);
     let mut removable = Vec::new();
     for one in standings {

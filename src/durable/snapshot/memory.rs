@@ -39,12 +39,12 @@ use std::sync::Arc;
 /// ```
 #[derive(Clone)]
 pub struct MemoryStore {
-    shelves: Arc<Mutex<BTreeMap<String, Shelf>>>,
+    stocks: Arc<Mutex<BTreeMap<String, Stock>>>,
     keep: usize,
 }
 
 /// The checkpoints of a key.
-type Shelf = BTreeMap<u64, Kept>;
+type Stock = BTreeMap<u64, Kept>;
 
 #[derive(Clone)]
 struct Kept {
@@ -75,7 +75,7 @@ impl MemoryStore {
     /// good ones.
     pub fn new() -> Self {
         Self {
-            shelves: Arc::default(),
+            stocks: Arc::default(),
             keep: super::DEFAULT_KEEP,
         }
     }
@@ -98,10 +98,10 @@ impl MemoryStore {
     #[cfg(feature = "test-util")]
     #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
     pub fn damage(&self, key: &str, sequence: u64) -> bool {
-        let mut shelves = self.shelves.lock();
-        let kept = shelves
+        let mut stocks = self.stocks.lock();
+        let kept = stocks
             .get_mut(key)
-            .and_then(|shelf| shelf.get_mut(&sequence));
+            .and_then(|stock| stock.get_mut(&sequence));
         let Some(kept) = kept else {
             return false;
         };
@@ -113,9 +113,9 @@ impl MemoryStore {
     }
 
     /// All of a key, oldest first.
-    fn all(&self, key: &str) -> Result<Shelf, StoreError> {
+    fn all(&self, key: &str) -> Result<Stock, StoreError> {
         check_key(key)?;
-        Ok(self.shelves.lock().get(key).cloned().unwrap_or_default())
+        Ok(self.stocks.lock().get(key).cloned().unwrap_or_default())
     }
 }
 
@@ -128,7 +128,7 @@ impl Default for MemoryStore {
 impl fmt::Debug for MemoryStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemoryStore")
-            .field("keys", &self.shelves.lock().len())
+            .field("keys", &self.stocks.lock().len())
             .field("keep", &self.keep)
             .finish()
     }
@@ -148,21 +148,21 @@ impl CheckpointStore for MemoryStore {
             bytes: Arc::new(bytes),
             marks,
         };
-        let mut shelves = self.shelves.lock();
-        let shelf = shelves.entry(key.to_owned()).or_default();
-        let mut newer = shelf.range(sequence..).rev();
+        let mut stocks = self.stocks.lock();
+        let stock = stocks.entry(key.to_owned()).or_default();
+        let mut newer = stock.range(sequence..).rev();
         if let Some((&newest, _)) = newer.find(|(at, kept)| kept.standing(**at).is_good()) {
             return Err(StoreError::NotNewer { sequence, newest });
         }
-        shelf.insert(sequence, kept);
-        let standings: Vec<_> = shelf
+        stock.insert(sequence, kept);
+        let standings: Vec<_> = stock
             .iter()
             .rev()
             .map(|(sequence, kept)| kept.standing(*sequence))
             .collect();
         let removed = removable(&standings, self.keep);
         for sequence in &removed {
-            shelf.remove(sequence);
+            stock.remove(sequence);
         }
         Ok(Saved::new(removed, None))
     }
@@ -183,10 +183,10 @@ impl CheckpointStore for MemoryStore {
 
     fn mark(&self, key: &str, sequence: u64, mark: Mark) -> Result<Marks, StoreError> {
         check_key(key)?;
-        let mut shelves = self.shelves.lock();
-        let kept = shelves
+        let mut stocks = self.stocks.lock();
+        let kept = stocks
             .get_mut(key)
-            .and_then(|shelf| shelf.get_mut(&sequence));
+            .and_then(|stock| stock.get_mut(&sequence));
         let kept = kept.ok_or(StoreError::NoSuchCheckpoint { sequence })?;
         kept.marks = kept.marks.with(mark);
         Ok(kept.marks)
@@ -194,7 +194,7 @@ impl CheckpointStore for MemoryStore {
 
     fn forget(&self, key: &str) -> Result<(), StoreError> {
         check_key(key)?;
-        self.shelves.lock().remove(key);
+        self.stocks.lock().remove(key);
         Ok(())
     }
 }

@@ -22,8 +22,9 @@ pub trait CheckpointStore: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`StoreError::NotNewer`] if a good one is as new or newer. After any other error the checkpoint
-    /// is there whole or not at all, and those before it are untouched.
+    /// [`StoreError::NotNewer`] if a good one is as new or newer; nothing was changed. After any other
+    /// error, or a crash, the checkpoint is there whole or not at all, and the good ones before it are
+    /// untouched. A bad one of the same sequence may be gone.
     fn save(&self, key: &str, checkpoint: &Checkpoint) -> Result<Saved, StoreError> {
         self.save_marked(key, checkpoint, Marks::none())
     }

@@ -65,9 +65,13 @@
 //!   published.
 
 mod bulkhead;
+#[cfg(feature = "durable")]
+mod checkpoints;
 mod circuit_breaker;
 mod exporter;
 mod figures;
+#[cfg(feature = "durable")]
+mod journal;
 mod meters;
 mod pipeline;
 mod retry;

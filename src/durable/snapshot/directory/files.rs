@@ -1,7 +1,7 @@
 //! Files read and written whole.
 
 use super::super::checkpoint::{About, Checkpoint};
-use super::notes;
+use super::super::notes;
 use crate::durable::codec::{EnvelopeError, HEADER, Header, TRAILER};
 use crate::durable::snapshot::marks::Marks;
 use crate::durable::storage::{Operation, Storage, StorageError, StorageFile};

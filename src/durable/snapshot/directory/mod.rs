@@ -3,9 +3,8 @@
 mod config;
 mod files;
 mod names;
-mod notes;
 mod open;
-mod shelf;
+mod stock;
 
 pub use config::DirectoryConfig;
 pub use open::DirectoryError;
@@ -17,12 +16,12 @@ use super::store::{CheckpointStore, Saved};
 use crate::durable::storage::{Storage, StorageLock};
 use crate::kernel::clock::Clock;
 use crate::kernel::sync::{AtomicBool, Mutex};
-use shelf::Key;
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use stock::Key;
 
 /// Keys share so many locks: saves of keys that meet in one of them wait for each other.
 const LOCKS: usize = 16;
@@ -69,7 +68,7 @@ struct Inner {
     dir: PathBuf,
     keep: usize,
     /// What is there. A key that is not in it has nothing; one of which that is not known has `None`.
-    shelves: Mutex<HashMap<String, Option<names::Shelf>>>,
+    stocks: Mutex<HashMap<String, Option<names::Stock>>>,
     locks: [Mutex<()>; LOCKS],
     hasher: RandomState,
     /// Held over a change of names and the sync that makes it durable: a sync that fails has lost the
@@ -113,12 +112,12 @@ impl DirectoryStore {
         open::enter(&*storage, &dir, config.create)?;
         let lock = open::lock(&*storage, &dir, config.lock_wait, &clock)?;
         let listing = open::take_over(&*storage, &dir)?;
-        let known = |(key, shelf)| (key, Some(shelf));
+        let known = |(key, stock)| (key, Some(stock));
         Ok(Self(Arc::new(Inner {
             storage,
             dir,
             keep: config.keep,
-            shelves: Mutex::new(listing.shelves.into_iter().map(known).collect()),
+            stocks: Mutex::new(listing.stocks.into_iter().map(known).collect()),
             locks: std::array::from_fn(|_| Mutex::new(())),
             hasher: RandomState::new(),
             changes: Mutex::new(()),
@@ -163,7 +162,7 @@ impl CheckpointStore for DirectoryStore {
     fn history(&self, key: &str) -> Result<Vec<Entry>, StoreError> {
         self.with(key, |key| {
             let mut history = Vec::new();
-            for (&sequence, files) in key.shelf()?.iter().rev() {
+            for (&sequence, files) in key.stock()?.iter().rev() {
                 if !files.checkpoint {
                     continue;
                 }
@@ -194,7 +193,7 @@ impl CheckpointStore for DirectoryStore {
     fn latest(&self, key: &str) -> Result<Latest, StoreError> {
         self.with(key, |key| {
             let mut passed_over = Vec::new();
-            for (&sequence, files) in key.shelf()?.iter().rev() {
+            for (&sequence, files) in key.stock()?.iter().rev() {
                 if !files.checkpoint {
                     continue;
                 }

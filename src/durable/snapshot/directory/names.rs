@@ -80,12 +80,12 @@ pub(super) struct Files {
 }
 
 /// The files of a key, by sequence.
-pub(super) type Shelf = BTreeMap<u64, Files>;
+pub(super) type Stock = BTreeMap<u64, Files>;
 
 /// What is in a directory.
 #[derive(Debug, Default)]
 pub(super) struct Listing {
-    pub(super) shelves: HashMap<String, Shelf>,
+    pub(super) stocks: HashMap<String, Stock>,
     pub(super) temporary: Vec<String>,
 }
 
@@ -106,8 +106,8 @@ impl Listing {
     }
 
     fn files(&mut self, key: String, sequence: u64) -> &mut Files {
-        let shelf = self.shelves.entry(key).or_default();
-        shelf.entry(sequence).or_default()
+        let stock = self.stocks.entry(key).or_default();
+        stock.entry(sequence).or_default()
     }
 }
 

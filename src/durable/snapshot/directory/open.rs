@@ -126,14 +126,14 @@ pub(super) fn take_over(storage: &dyn Storage, dir: &Path) -> Result<Listing, St
         // If it stays, the next save of that name removes it, or says why it cannot.
         let _left = storage.remove(&dir.join(name));
     }
-    for (key, shelf) in &mut listing.shelves {
-        shelf.retain(|&sequence, files| {
+    for (key, stock) in &mut listing.stocks {
+        stock.retain(|&sequence, files| {
             files.checkpoint
                 || storage
                     .remove(&dir.join(super::names::marks(key, sequence)))
                     .is_err()
         });
     }
-    listing.shelves.retain(|_, shelf| !shelf.is_empty());
+    listing.stocks.retain(|_, stock| !stock.is_empty());
     Ok(listing)
 }

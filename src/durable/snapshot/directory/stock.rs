@@ -4,9 +4,10 @@ use super::super::checkpoint::{About, Checkpoint};
 use super::super::error::StoreError;
 use super::super::machine::{Soundness, Standing, removable};
 use super::super::marks::{Mark, Marks};
+use super::super::notes;
 use super::super::store::Saved;
-use super::names::{self, Files, Shelf};
-use super::{Inner, files, notes};
+use super::names::{self, Files, Stock};
+use super::{Inner, files};
 use crate::durable::codec::EnvelopeError;
 use crate::durable::storage::{Operation, StorageError};
 use crate::kernel::sync::Ordering;
@@ -32,54 +33,54 @@ impl Key<'_> {
     }
 
     /// Which files there are.
-    pub(super) fn shelf(&self) -> Result<Shelf, StorageError> {
-        let known = match self.inner.shelves.lock().get(self.key) {
-            None => return Ok(Shelf::new()),
+    pub(super) fn stock(&self) -> Result<Stock, StorageError> {
+        let known = match self.inner.stocks.lock().get(self.key) {
+            None => return Ok(Stock::new()),
             Some(known) => known.clone(),
         };
         known.map_or_else(|| self.list(), Ok)
     }
 
     /// The same after a change that nobody knows how far it got.
-    fn list(&self) -> Result<Shelf, StorageError> {
+    fn list(&self) -> Result<Stock, StorageError> {
         let Inner { storage, dir, .. } = self.inner;
         let entries = storage.list(dir);
         let entries = entries.map_err(StorageError::at(Operation::List, dir))?;
         let mut listing = names::Listing::of(entries);
-        let shelf = listing.shelves.remove(self.key).unwrap_or_default();
-        self.put(shelf.clone());
-        Ok(shelf)
+        let stock = listing.stocks.remove(self.key).unwrap_or_default();
+        self.put(stock.clone());
+        Ok(stock)
     }
 
     /// The files that are there from now on.
-    fn put(&self, shelf: Shelf) {
-        let mut shelves = self.inner.shelves.lock();
-        if shelf.is_empty() {
-            shelves.remove(self.key);
+    fn put(&self, stock: Stock) {
+        let mut stocks = self.inner.stocks.lock();
+        if stock.is_empty() {
+            stocks.remove(self.key);
         } else {
-            shelves.insert(self.key.to_owned(), Some(shelf));
+            stocks.insert(self.key.to_owned(), Some(stock));
         }
     }
 
     /// Which files there are is looked up before it is needed again.
     fn not_known(&self) {
-        let mut shelves = self.inner.shelves.lock();
-        shelves.insert(self.key.to_owned(), None);
+        let mut stocks = self.inner.stocks.lock();
+        stocks.insert(self.key.to_owned(), None);
     }
 
-    /// Runs a change of files, which notes in the shelf what it did. If it does not end well, nobody
+    /// Runs a change of files, which notes in the stock what it did. If it does not end well, nobody
     /// knows which are there.
     fn change<T>(
         &self,
-        change: impl FnOnce(&mut Shelf) -> Result<T, StoreError>,
+        change: impl FnOnce(&mut Stock) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let mut shelf = self.shelf()?;
+        let mut stock = self.stock()?;
         self.not_known();
-        let done = change(&mut shelf);
+        let done = change(&mut stock);
         match &done {
             // Nothing was touched.
             Ok(_) | Err(StoreError::NotNewer { .. } | StoreError::NoSuchCheckpoint { .. }) => {
-                self.put(shelf);
+                self.put(stock);
             }
             Err(_) => {}
         }
@@ -122,12 +123,12 @@ impl Key<'_> {
         let envelope = checkpoint.envelope();
         let (head, trailer) = envelope.around().map_err(StoreError::Unfit)?;
         let sequence = checkpoint.sequence;
-        let saved = self.change(|shelf| {
-            self.expect_newer(shelf, sequence)?;
+        let saved = self.change(|stock| {
+            self.expect_newer(stock, sequence)?;
             // What is bad and of the same sequence makes room: its marks are not the new one's.
-            self.discard(shelf, &[sequence])?;
+            self.discard(stock, &[sequence])?;
             if marks != Marks::none() {
-                self.write_marks(shelf, sequence, marks)?;
+                self.write_marks(stock, sequence, marks)?;
             }
             let path = self.checkpoint_path(sequence);
             let written = self.publish(&path, &[&head, &checkpoint.payload, &trailer]);
@@ -136,8 +137,8 @@ impl Key<'_> {
                 let _left = self.inner.storage.remove(&path);
                 return Err(error.into());
             }
-            shelf.entry(sequence).or_default().checkpoint = true;
-            Ok(self.prune(shelf, sequence, marks))
+            stock.entry(sequence).or_default().checkpoint = true;
+            Ok(self.prune(stock, sequence, marks))
         })?;
         if saved.leftover.is_some() {
             self.not_known();
@@ -146,8 +147,8 @@ impl Key<'_> {
     }
 
     /// Refuses a sequence if a good checkpoint is as new or newer.
-    fn expect_newer(&self, shelf: &Shelf, sequence: u64) -> Result<(), StoreError> {
-        for (&newest, files) in shelf.range(sequence..).rev() {
+    fn expect_newer(&self, stock: &Stock, sequence: u64) -> Result<(), StoreError> {
+        for (&newest, files) in stock.range(sequence..).rev() {
             if !files.checkpoint {
                 continue;
             }
@@ -189,33 +190,33 @@ impl Key<'_> {
     }
 
     pub(super) fn mark(&self, sequence: u64, mark: Mark) -> Result<Marks, StoreError> {
-        self.change(|shelf| {
-            let files = shelf.get(&sequence).copied().unwrap_or_default();
+        self.change(|stock| {
+            let files = stock.get(&sequence).copied().unwrap_or_default();
             if !files.checkpoint {
                 return Err(StoreError::NoSuchCheckpoint { sequence });
             }
             let marks = self.marks(sequence, files)?.with(mark);
-            self.write_marks(shelf, sequence, marks)?;
+            self.write_marks(stock, sequence, marks)?;
             Ok(marks)
         })
     }
 
     fn write_marks(
         &self,
-        shelf: &mut Shelf,
+        stock: &mut Stock,
         sequence: u64,
         marks: Marks,
     ) -> Result<(), StorageError> {
         let bytes = notes::encode(sequence, marks);
         self.publish(&self.marks_path(sequence), &[&bytes])?;
-        shelf.entry(sequence).or_default().marks = true;
+        stock.entry(sequence).or_default().marks = true;
         Ok(())
     }
 
     /// Removes what is no longer needed now that there is a new checkpoint. Its failure is not that of
     /// the save.
-    fn prune(&self, shelf: &mut Shelf, newest: u64, marks: Marks) -> Saved {
-        let there = || shelf.iter().rev().filter(|(_, files)| files.checkpoint);
+    fn prune(&self, stock: &mut Stock, newest: u64, marks: Marks) -> Saved {
+        let there = || stock.iter().rev().filter(|(_, files)| files.checkpoint);
         if there().count() <= self.inner.keep {
             return Saved::default();
         }
@@ -236,7 +237,7 @@ impl Key<'_> {
             })
             .collect();
         let removed = removable(&standings, self.inner.keep);
-        match self.discard(shelf, &removed) {
+        match self.discard(stock, &removed) {
             Ok(()) => Saved::new(removed, None),
             Err(error) => Saved::new(Vec::new(), Some(error)),
         }
@@ -244,7 +245,7 @@ impl Key<'_> {
 
     /// Removes checkpoints, and then their marks: at no moment, a crash included, is one there without
     /// the marks it had.
-    fn discard(&self, shelf: &mut Shelf, sequences: &[u64]) -> Result<(), StoreError> {
+    fn discard(&self, stock: &mut Stock, sequences: &[u64]) -> Result<(), StoreError> {
         let storage = &*self.inner.storage;
         let remove = |path: &Path| {
             let removed = storage.remove(path);
@@ -255,14 +256,14 @@ impl Key<'_> {
             }
         };
         let has =
-            |shelf: &Shelf, sequence, of: fn(&Files) -> bool| shelf.get(&sequence).is_some_and(of);
+            |stock: &Stock, sequence, of: fn(&Files) -> bool| stock.get(&sequence).is_some_and(of);
         let there = sequences.iter().copied();
         let checkpoints: Vec<u64> = there
             .clone()
-            .filter(|at| has(shelf, *at, |files| files.checkpoint))
+            .filter(|at| has(stock, *at, |files| files.checkpoint))
             .collect();
         let marks: Vec<u64> = there
-            .filter(|at| has(shelf, *at, |files| files.marks))
+            .filter(|at| has(stock, *at, |files| files.marks))
             .collect();
         if checkpoints.is_empty() && marks.is_empty() {
             return Ok(());
@@ -285,15 +286,15 @@ impl Key<'_> {
             })?;
         }
         for sequence in sequences {
-            shelf.remove(sequence);
+            stock.remove(sequence);
         }
         Ok(())
     }
 
     pub(super) fn forget(&self) -> Result<(), StoreError> {
-        self.change(|shelf| {
-            let all: Vec<u64> = shelf.keys().copied().collect();
-            self.discard(shelf, &all)
+        self.change(|stock| {
+            let all: Vec<u64> = stock.keys().copied().collect();
+            self.discard(stock, &all)
         })
     }
 }

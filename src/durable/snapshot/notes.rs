@@ -9,7 +9,7 @@
 //! | 24..28 | strikes | |
 //! | 28..32 | CRC-32C | of bytes 0..28 |
 
-use super::super::marks::{Mark, Marks};
+use super::marks::{Mark, Marks};
 
 const MAGIC: [u8; 8] = *b"BSTPMARK";
 const VERSION: u32 = 1;
