@@ -5,6 +5,7 @@ mod codec;
 mod snapshot;
 mod image;
 mod journal_damage;
+mod journal_model;
 mod journal_open;
 #[cfg(feature = "test-util")]
 mod journal_repair;

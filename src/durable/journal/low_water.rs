@@ -1,14 +1,7 @@
 //! The low-water mark: up to where records were removed on purpose.
 //!
-//! | bytes | field | |
-//! |---|---|---|
-//! | 0..8 | magic | `BSTPLOWW` |
-//! | 8..12 | version | 1 |
-//! | 12..20 | sequence | records up to it may have been removed |
-//! | 20..24 | CRC | CRC-32C of bytes 0..20 |
-//!
-//! The file is replaced in one step, so a crash never leaves a part of it. What is behind these
-//! bytes makes it damaged, as what is missing does.
+//! Its bytes stand in `FORMAT.md`. The file is replaced in one step, so a crash never leaves a part of
+//! it: what is behind these bytes makes it damaged, as what is missing does.
 
 use super::tail::write_whole;
 use crate::durable::storage::{Operation, Storage, StorageError};

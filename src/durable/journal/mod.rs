@@ -1,4 +1,101 @@
 //! A log that is appended to, synced in groups, and recovered after a crash.
+//!
+//! *Starting is recovering.* A journal has no clean shutdown that anything depends on: each open takes
+//! it that the process before was killed or the power failed, verifies every record, repairs what a
+//! crash leaves, and refuses what no crash explains.
+//!
+//! ```
+//! use backstop::durable::journal::{Journal, JournalConfig, OpenMode};
+//! use backstop::durable::storage::FsStorage;
+//! use std::sync::Arc;
+//!
+//! # let temp = tempfile::tempdir()?;
+//! # let dir = temp.path().join("ledger");
+//! let config = JournalConfig::default().open(OpenMode::CreateIfMissing);
+//! let (journal, report) = Journal::open(Arc::new(FsStorage), &dir, config.clone())?;
+//! assert!(report.is_new);
+//! // Durable when it returns.
+//! assert_eq!(journal.append(7, b"paid 100")?, 1);
+//! drop(journal);
+//!
+//! let (journal, report) = Journal::open(Arc::new(FsStorage), &dir, config)?;
+//! assert_eq!(report.last_sequence, 1);
+//! let mut reader = journal.read(1)?;
+//! while let Some(record) = reader.next()? {
+//!     assert_eq!((record.sequence, record.kind, record.payload), (1, 7, &b"paid 100"[..]));
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # When not to use it
+//!
+//! It is one stream of records for one process, to rebuild a state from. To look things up by key,
+//! or to change them in place, take a database (redb, SQLite); to hand records to other processes, a
+//! broker.
+//!
+//! # What an open does
+//!
+//! ```text
+//!  lock -> list -> verify -> judge -> copy to quarantine -> new segment -> cut -> serve
+//!                              |        (only of damage)     what is beyond
+//!                              v                             the watermark
+//!                     refuse, nothing changed
+//! ```
+//!
+//! Each open begins a new *epoch*. The *watermark* is the highest sequence that any header says was
+//! durable when it was written. What verifies beyond it is written into the new segment and synced,
+//! because bytes that read well after a failed sync may be lost by the next power cut. The new segment
+//! supersedes what the older ones hold from its first sequence on; it gets its name when it is whole,
+//! so a crash at any point leaves either the old journal or the new one.
+//!
+//! # Damage
+//!
+//! | found | `TornTail` (default) | `PointInTime` | `SkipDamaged` | `Strict` |
+//! |---|---|---|---|---|
+//! | a torn end: bytes missing, or an empty sector from the damaged record on, and nothing says that it was durable | cut off | cut off | cut off | refused |
+//! | damage to a record that was durable (a later record or header says so) | refused | kept up to it | all others kept | refused |
+//! | damage of another shape at the end | refused | kept up to it | all others kept | refused |
+//! | a damaged segment header with records behind it | refused | kept up to it | all records kept | refused |
+//! | missing segments, cuts on a boundary, records in the wrong place | refused | kept up to there | all others kept | refused |
+//! | a damaged low-water mark | refused | written anew | written anew | refused |
+//! | a segment without header and records, before others | removed | removed | removed | removed |
+//! | stale segments, copies, foreign names | no damage | no damage | no damage | no damage |
+//! | an unknown version, a directory for a segment, any I/O error | refused | refused | refused | refused |
+//!
+//! A refusal changes nothing. Before a repair cuts or removes anything, the files are copied to the
+//! directory `quarantine`; what is in there is yours to look at and to remove. [`inspect`] shows what
+//! each mode would do, without a write.
+//!
+//! # What cannot be told apart
+//!
+//! - Damage of a torn shape to the *last batch*, and a crash: nothing after it says that it was
+//!   durable. A disk that empties the last sectors of a journal after they were synced takes records
+//!   with it that were acknowledged, and `TornTail` cuts them off. So does a damaged last record whose
+//!   own payload, or that of a record behind it in the batch, fills a sector with zeros.
+//! - A cut on a record's boundary at the very end, and a journal that ended there.
+//! - The loss of the last segment, and a journal that was not written to after the one before it.
+//! - A journal of which all segments are gone, and one that was never begun. `OpenMode::MustExist`
+//!   tells these, and so does a snapshot: [`Opener::snapshot_at`] tells any end that is missing
+//!   below it.
+//!
+//! # Files
+//!
+//! | name | |
+//! |---|---|
+//! | `{epoch}-{first sequence}-{salt}.segment` | a segment; each number as 16 hexadecimal digits |
+//! | `*.segment.new` | one that was not whole when its process ended; removed by the next open |
+//! | `low-water` | up to where compaction may have removed records; absent at first |
+//! | `lock` | locked while the journal is open; holds the name of the process |
+//! | `quarantine/{segment}.{n}` | copies that were made before repairs |
+//!
+//! Other names are left alone. A journal is copied by copying its segments and its mark.
+//!
+//! # Format
+//!
+#![doc = include_str!("FORMAT.md")]
+//! # Rules
+//!
+#![doc = include_str!("RULES.md")]
 
 mod append;
 mod batch;

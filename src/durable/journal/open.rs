@@ -139,7 +139,7 @@ impl Opener {
             .survey
             .compare_with_snapshot(self.snapshot, &found.lineup);
 
-        let (verdict, plan) = self.decide(&found, is_new)?;
+        let (verdict, plan) = self.decide(&found)?;
         if found.survey.is_mark_damaged {
             low_water::write(storage, dir, found.survey.low_water)?;
         }
@@ -178,7 +178,7 @@ impl Opener {
         Ok(())
     }
 
-    fn decide(&self, found: &Found, is_new: bool) -> Result<(Verdict, Plan), OpenError> {
+    fn decide(&self, found: &Found) -> Result<(Verdict, Plan), OpenError> {
         let (survey, mode) = (&found.survey, self.config.recovery);
         let exhausted = || OpenError::Exhausted {
             dir: self.dir.clone(),
