@@ -11,8 +11,8 @@
 
 mod harness;
 mod journal;
+mod kill;
 mod ledger;
 mod stores;
-mod kill;
 mod toy;
 mod trace;
