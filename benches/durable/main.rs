@@ -116,6 +116,7 @@ fn writes(bench: &mut Bench<'_>) {
             println!("{GROUP}/{id}: {records:.1} records per sync");
         }
     }
+    bench.writes("raw_write", 1, payload, Raw::unsynced);
     bench.writes("raw_write_1m", 1, payload, Copied::written);
     bench.writes("append_buffered", 1, payload, Ours::buffered);
 }
@@ -156,6 +157,6 @@ fn snapshots(bench: &mut Bench<'_>) {
     let mut loaded = Checkpoints::open(&dirs[2].path().join("store"), state);
     (0..3).for_each(|_| loaded.save());
     bench.group.bench_function("snapshot_load", |b| {
-        b.iter(|| assert_eq!(loaded.load(), STATE))
+        b.iter(|| assert_eq!(loaded.load(), STATE));
     });
 }

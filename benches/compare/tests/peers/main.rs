@@ -5,6 +5,7 @@
 mod breakers;
 mod fjall;
 mod okaywal;
+mod ours;
 mod redb;
 mod seatbelt;
 mod syncs;
