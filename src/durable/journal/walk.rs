@@ -64,7 +64,8 @@ pub(super) struct Walk<'a> {
     storage: &'a dyn Storage,
     segments: &'a [Live],
     index: usize,
-    here: Option<Here>,
+    /// In a box, because it changes hands with every record.
+    here: Option<Box<Here>>,
     buffer: Vec<u8>,
     /// `None` before the first segment.
     last: Option<Last>,
@@ -237,7 +238,7 @@ impl<'a> Walk<'a> {
             Ok(header) => self.enter_by_header(live, header),
             Err(_) => self.enter_by_name(live, &mut window)?,
         };
-        let mut here = Here {
+        let mut here = Box::new(Here {
             index,
             seed: Seed::of(live.file.identity.salt),
             epoch: live.file.identity.epoch,
@@ -245,7 +246,7 @@ impl<'a> Walk<'a> {
             offset: (SEGMENT_HEADER as u64).min(window.len()),
             window,
             found: None,
-        };
+        });
         let overlaps = matches!(&damage, Some(damage) if damage.kind == DamageKind::Overlap);
         if live.file.header.is_err() && !live.is_headless {
             here.offset = here.window.len();
@@ -340,7 +341,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The next thing in this segment; no step at its end.
-    fn within(&mut self, mut here: Here) -> Result<(Here, Option<Step>), StorageError> {
+    fn within(&mut self, mut here: Box<Here>) -> Result<(Box<Here>, Option<Step>), StorageError> {
         if let Some(found) = here.found.take() {
             let record = self.accept(&mut here, found);
             return Ok((here, Some(record)));
