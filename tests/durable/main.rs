@@ -7,7 +7,6 @@ mod codec;
 mod image;
 mod journal_damage;
 mod journal_open;
-mod journal_open;
 #[cfg(feature = "test-util")]
 mod journal_repair;
 mod replay_failures;
