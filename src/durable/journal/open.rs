@@ -283,13 +283,20 @@ impl Found {
             let path = dir.join(LOW_WATER);
             return Err(OpenError::Version { path, version });
         }
-        let lineup = line_up(storage, segments)?;
-        let survey = survey(storage, dir, &lineup, low_water, tell)?;
+        let mut lineup = line_up(storage, segments)?;
+        let mut found = survey(storage, dir, &lineup, low_water, tell)?;
+        // Once, unless there are more gaps than are told one by one.
+        while let Some(first) = found.ends_compaction() {
+            if !lineup.compact(first) {
+                break;
+            }
+            found = survey(storage, dir, &lineup, low_water, &mut |_| {})?;
+        }
         Ok(Self {
             lineup,
             unfinished,
             foreign,
-            survey,
+            survey: found,
         })
     }
 
@@ -300,13 +307,19 @@ impl Found {
 
     /// The highest epoch that any file claims.
     fn epoch(&self) -> u64 {
-        let Lineup { live, stale, void } = &self.lineup;
+        let Lineup {
+            live,
+            stale,
+            void,
+            compacted,
+        } = &self.lineup;
         let live = live.iter().map(|live| &live.file);
         live.chain(stale)
             .chain(void)
             .map(|file| file.identity.epoch)
             .max()
             .unwrap_or(0)
+            .chain(compacted)
     }
 }
 

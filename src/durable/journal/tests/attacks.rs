@@ -1,0 +1,111 @@
+//! What a crash, a second closer and a waker that panics must not bring about.
+
+use crate::durable::journal::low_water;
+use crate::durable::journal::rig::{DIR, Hooked, config, journal};
+use crate::durable::journal::{Journal, JournalConfig, OpenMode, RecoveryMode};
+use crate::durable::storage::{MemoryStorage, Operation, Storage};
+use futures::task::{ArcWake, waker};
+use std::num::NonZeroUsize;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::task::Context;
+use std::thread::{self, ThreadId};
+
+fn small() -> JournalConfig {
+    config()
+        .segment_bytes(1_024)
+        .open(OpenMode::CreateIfMissing)
+}
+
+/// Four segments of six records each.
+fn four(storage: &Arc<MemoryStorage>) -> Journal {
+    let journal = Journal::open(storage.clone(), DIR, small()).unwrap().0;
+    while journal.status().segments < 4 {
+        journal.append(1, &[1; 100]).unwrap();
+    }
+    journal
+}
+
+fn whole(storage: &MemoryStorage, path: &Path) -> Vec<u8> {
+    let file = storage.open(path).unwrap();
+    let mut bytes = vec![0; usize::try_from(file.len().unwrap()).unwrap()];
+    assert_eq!(file.read_at(&mut bytes, 0).unwrap(), bytes.len());
+    bytes
+}
+
+fn segments(storage: &MemoryStorage) -> Vec<std::path::PathBuf> {
+    let names = storage.list(Path::new(DIR)).unwrap();
+    let names = names.into_iter().map(|entry| entry.name);
+    names
+        .filter(|name| name.ends_with(".segment"))
+        .map(|name| Path::new(DIR).join(name))
+        .collect()
+}
+
+/// A directory's changes become durable in any order.
+#[test]
+fn jn9a_removals_that_a_crash_undid_in_the_middle_are_no_damage() {
+    for kept in 1_u32..8 {
+        let storage = Arc::new(MemoryStorage::new());
+        let journal = four(&storage);
+        let last = journal.status().last_sequence;
+        let paths = segments(&storage);
+        let files: Vec<_> = paths[..3]
+            .iter()
+            .map(|path| whole(&storage, path))
+            .collect();
+        let removed = journal.compact(last).unwrap();
+        assert_eq!(removed.segments, 3);
+        drop(journal);
+        for (nth, bytes) in files.iter().enumerate() {
+            if kept & (1 << nth) != 0 {
+                let file = storage.create_new(&paths[nth]).unwrap();
+                assert_eq!(file.append(bytes).unwrap(), bytes.len());
+            }
+        }
+        let strict = small().recovery(RecoveryMode::Strict);
+        let (journal, report) = Journal::open(storage.clone(), DIR, strict).unwrap();
+        assert_eq!(report.last_sequence, last, "{kept}: {report}");
+        let mut reader = journal.read(removed.through + 1).unwrap();
+        let mut next = removed.through;
+        while let Some(record) = reader.next().unwrap() {
+            next += 1;
+            assert_eq!(record.sequence, next);
+        }
+        assert_eq!(next, last);
+        assert_eq!(journal.append(1, b"next").unwrap(), last + 1);
+        assert!(report.quarantined.is_empty(), "{kept}: {report}");
+        let is_left = segments(&storage).contains(&paths[0]);
+        assert_eq!(is_left, kept == 7, "{kept}");
+    }
+}
+
+#[derive(Default)]
+struct Gate(Mutex<(bool, bool)>, Condvar);
+
+impl Gate {
+    /// Tells that somebody is here, and waits until it is opened.
+    fn pass(&self) {
+        let mut state = self.0.lock().unwrap();
+        state.0 = true;
+        self.1.notify_all();
+        while !state.1 {
+            state = self.1.wait(state).unwrap();
+        }
+    }
+
+    fn wait_for_one(&self) {
+        let mut state = self.0.lock().unwrap();
+        while !state.0 {
+            state = self.1.wait(state).unwrap();
+        }
+    }
+
+    fn open(&self) {
+        self.0.lock().unwrap().1 = true;
+        self.1.notify_all();
+    }
+}
+
