@@ -140,8 +140,11 @@ impl Opener {
             .compare_with_snapshot(self.snapshot, &found.lineup);
 
         let (verdict, plan) = self.decide(&found)?;
-        if found.survey.is_mark_damaged {
-            low_water::write(storage, dir, found.survey.low_water)?;
+        // Of a journal that ends before its mark only `PointInTime` comes to this.
+        let mark = found.survey.low_water.min(plan.last_sequence);
+        if found.survey.is_mark_damaged || mark < found.survey.low_water {
+            low_water::write(storage, dir, mark)?;
+            found.survey.low_water = mark;
         }
         let repaired = Work {
             storage,
@@ -316,10 +319,10 @@ impl Found {
         let live = live.iter().map(|live| &live.file);
         live.chain(stale)
             .chain(void)
+            .chain(compacted)
             .map(|file| file.identity.epoch)
             .max()
             .unwrap_or(0)
-            .chain(compacted)
     }
 }
 

@@ -82,6 +82,23 @@ fn jn9a_removals_that_a_crash_undid_in_the_middle_are_no_damage() {
     }
 }
 
+#[test]
+fn jn6d_a_mark_beyond_the_end_is_repaired_with_it() {
+    let storage = Arc::new(MemoryStorage::new());
+    let journal = four(&storage);
+    let last = journal.status().last_sequence;
+    drop(journal);
+    low_water::write(&*storage, Path::new(DIR), last + 10).unwrap();
+    let prefix = small().recovery(RecoveryMode::PointInTime);
+    let (journal, report) = Journal::open(storage.clone(), DIR, prefix).unwrap();
+    assert_eq!((report.last_sequence, report.damage_count), (last, 1));
+    assert_eq!(journal.append(1, b"next").unwrap(), last + 1);
+    drop(journal);
+    let strict = small().recovery(RecoveryMode::Strict);
+    let (_journal, report) = Journal::open(storage, DIR, strict).unwrap();
+    assert_eq!(report.last_sequence, last + 1);
+}
+
 #[derive(Default)]
 struct Gate(Mutex<(bool, bool)>, Condvar);
 
