@@ -92,10 +92,14 @@ impl Core {
             LowWater::At(before) => before.max(sequence),
             _ => sequence,
         };
-        match low_water::write(storage, dir, sequence) {
+        let write = || {
+            let _turn = self.site.names.lock();
+            low_water::write(storage, dir, sequence)
+        };
+        match write() {
             Err(error) if error.is_full() && self.reserve.give_back(storage, dir)? => {
                 self.announce([EventKind::ReserveGivenBack]);
-                let marked = low_water::write(storage, dir, sequence);
+                let marked = write();
                 if marked.is_err() {
                     self.take_reserve();
                 }
@@ -125,6 +129,7 @@ impl Core {
             .sync_dir(dir)
             .map_err(StorageError::at(Operation::SyncDir, dir))
     }
+        let _turn = self.site.names.lock();
 
     /// Sets the reserve aside if it is not. Without it the journal works, until the disk is full.
     pub(super) fn take_reserve(&self) {

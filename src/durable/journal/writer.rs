@@ -229,7 +229,10 @@ impl Writer {
             previous_epoch: tail.header.epoch,
             previous_crc: tail.last_crc,
         };
-        let begun = create_segment(&*site.storage, &site.dir, header);
+        let begun = {
+            let _turn = site.names.lock();
+            create_segment(&*site.storage, &site.dir, header)
+        };
         let (file, path) = begun.map_err(|error| {
             if error.operation().is_sync() {
                 Failure::Poisoned(Poisoned::by_sync(error))

@@ -99,6 +99,50 @@ fn jn6d_a_mark_beyond_the_end_is_repaired_with_it() {
     assert_eq!(report.last_sequence, last + 1);
 }
 
+/// A failed sync of a directory loses what others have changed there, too: their own would tell them
+/// that all is well.
+#[test]
+fn jn3b_a_compaction_syncs_no_directory_in_the_middle_of_a_roll() {
+    let rolls: Arc<Mutex<Option<ThreadId>>> = Arc::default();
+    let met = Arc::new(AtomicBool::new(false));
+    let appender: Arc<Mutex<Option<ThreadId>>> = Arc::default();
+    let (hook_rolls, hook_met, hook_appender) = (rolls.clone(), met.clone(), appender.clone());
+    let storage = Hooked::new(Arc::new(MemoryStorage::new()), move |operation| {
+        let here = thread::current().id();
+        let is_appender = *hook_appender.lock().unwrap() == Some(here);
+        match operation {
+            Operation::Create if is_appender => {
+                *hook_rolls.lock().unwrap() = Some(here);
+                for _ in 0..50 {
+                    thread::yield_now();
+                }
+            }
+            Operation::SyncDir if is_appender => *hook_rolls.lock().unwrap() = None,
+            Operation::SyncDir if hook_rolls.lock().unwrap().is_some() => {
+                hook_met.store(true, Ordering::Relaxed);
+            }
+            _ => {}
+        }
+        Ok(())
+    });
+    let journal = journal(storage, small());
+    let is_done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            *appender.lock().unwrap() = Some(thread::current().id());
+            for _ in 0..400 {
+                journal.append(1, &[1; 600]).unwrap();
+            }
+            is_done.store(true, Ordering::Relaxed);
+        });
+        while !is_done.load(Ordering::Relaxed) {
+            let durable = journal.status().durable_sequence;
+            journal.compact(durable).unwrap();
+        }
+    });
+    assert!(!met.load(Ordering::Relaxed));
+}
+
 #[derive(Default)]
 struct Gate(Mutex<(bool, bool)>, Condvar);
 
