@@ -58,13 +58,17 @@ impl Drop for Turn<'_> {
 impl Core {
     pub(super) fn compact(&self, through: u64) -> Result<Compaction, CompactError> {
         let _turn = Turn::take(self).ok_or(CompactError::Running)?;
-        match self.queue.lock().refusal() {
-            Some(AppendError::Poisoned(cause)) => {
-                return Err(CompactError::Poisoned(cause.clone()));
+        // If the journal is closed or poisoned meanwhile, nobody else may have the directory yet.
+        let _lock = {
+            let queue = self.queue.lock();
+            match queue.refusal() {
+                Some(AppendError::Poisoned(cause)) => {
+                    return Err(CompactError::Poisoned(cause.clone()));
+                }
+                Some(AppendError::Closed) => return Err(CompactError::Closed),
+                _ => queue.share_lock(),
             }
-            Some(AppendError::Closed) => return Err(CompactError::Closed),
-            _ => {}
-        }
+        };
         let victims = self.site.removable(through);
         let mut done = Compaction::default();
         let Some(last) = victims.last() else {
@@ -125,11 +129,11 @@ impl Core {
             done.through = victim.last_sequence;
         }
         // If a crash brings some of them back, the mark says that they are not needed.
+        let _turn = self.site.names.lock();
         storage
             .sync_dir(dir)
             .map_err(StorageError::at(Operation::SyncDir, dir))
     }
-        let _turn = self.site.names.lock();
 
     /// Sets the reserve aside if it is not. Without it the journal works, until the disk is full.
     pub(super) fn take_reserve(&self) {

@@ -12,6 +12,7 @@ use super::runtime::Runtime;
 use super::waiters::{Ending, Hand, Place, Waiter, Waiters};
 use super::writer::{Failure, Order, Writer};
 use crate::durable::storage::{StorageError, StorageLock};
+use std::sync::Arc;
 use std::task::Waker;
 
 /// More than this at once makes no write cheaper.
@@ -39,8 +40,10 @@ pub(super) struct Queue {
     room: Vec<Place>,
     /// Why nothing is accepted any more.
     refusal: Option<AppendError>,
-    /// Of the directory.
-    lock: Option<Box<dyn StorageLock>>,
+    /// It is closed, and nothing is to be done any more.
+    is_retired: bool,
+    /// Of the directory; a compaction that is running has it, too.
+    lock: Option<Arc<dyn StorageLock>>,
     /// At most so many bytes are buffered.
     buffer_bytes: usize,
     /// From so many bytes on they are written, whether or not somebody waits.
@@ -118,7 +121,7 @@ pub(super) struct Aftermath {
     pub(super) ended: Vec<Waiter>,
     /// Of a poisoned or closed journal.
     pub(super) writer: Option<Box<Writer>>,
-    pub(super) lock: Option<Box<dyn StorageLock>>,
+    pub(super) lock: Option<Arc<dyn StorageLock>>,
 }
 
 impl Queue {
@@ -143,7 +146,8 @@ impl Queue {
             waiters: Waiters::new(),
             room: Vec::new(),
             refusal: None,
-            lock,
+            is_retired: false,
+            lock: lock.map(Arc::from),
             buffer_bytes,
             flush_bytes,
             is_buffered,
@@ -219,7 +223,7 @@ impl Queue {
     }
 
     /// Gives the lock of the directory back, whoever leads.
-    pub(super) fn unlock(&mut self) -> Option<Box<dyn StorageLock>> {
+    pub(super) fn unlock(&mut self) -> Option<Arc<dyn StorageLock>> {
         self.lock.take()
     }
 
@@ -229,6 +233,11 @@ impl Queue {
         lead: &mut Lead,
         done: &Result<(), Failure>,
         has_written: bool,
+    /// Keeps the directory for as long as this is there, whatever becomes of the journal.
+    pub(super) fn share_lock(&self) -> Option<Arc<dyn StorageLock>> {
+        self.lock.clone()
+    }
+
     ) -> News {
         let mut news = News {
             rolled: lead.writer.take_rolled(),

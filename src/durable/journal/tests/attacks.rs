@@ -170,3 +170,32 @@ impl Gate {
     }
 }
 
+#[test]
+fn jn7d_a_compaction_that_goes_on_keeps_the_directory() {
+    let memory = Arc::new(MemoryStorage::new());
+    drop(four(&memory));
+    let gate = Arc::new(Gate::default());
+    let hook_gate = gate.clone();
+    let storage = Hooked::new(memory.clone(), move |operation| {
+        if operation == Operation::Remove && thread::current().name() == Some("compaction") {
+            hook_gate.pass();
+        }
+        Ok(())
+    });
+    let journal = Journal::open(storage, DIR, small()).unwrap().0;
+    let core = journal.engine().clone();
+    let compaction = thread::Builder::new()
+        .name("compaction".to_owned())
+        .spawn(move || core.compact(u64::MAX).unwrap())
+        .unwrap();
+    gate.wait_for_one();
+    drop(journal);
+    let at_once = small().lock_wait(std::time::Duration::ZERO);
+    let refused = Journal::open(memory.clone(), DIR, at_once.clone());
+    gate.open();
+    compaction.join().unwrap();
+    let error = refused.map(drop).unwrap_err().to_string();
+    assert!(error.contains("lock"), "{error}");
+    Journal::open(memory, DIR, at_once).unwrap();
+}
+
