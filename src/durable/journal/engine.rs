@@ -240,11 +240,12 @@ impl Core {
     /// fails short of poison, the journal stays open.
     pub(super) fn close(&self) -> Result<(), AppendError> {
         let mut queue = self.queue.lock();
-        if !queue.close()? {
-            return Ok(());
-        }
         loop {
             let target = queue.last();
+            // Who closes beside another waits for the same end, and goes on if that one gives up.
+            if !queue.close()? {
+                return Ok(());
+            }
             queue.want_sync();
             let ending = self.commit(queue, target);
             queue = self.queue.lock();

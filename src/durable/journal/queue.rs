@@ -195,10 +195,10 @@ impl Queue {
         self.events
     }
 
-    /// Accepts nothing more, until [`reopen`](Self::reopen). `false` if it was closed before.
+    /// Accepts nothing more, until [`reopen`](Self::reopen). `false` if all of the closing is done.
     pub(super) fn close(&mut self) -> Result<bool, AppendError> {
         match &self.refusal {
-            Some(AppendError::Closed) => Ok(false),
+            Some(AppendError::Closed) => Ok(!self.is_retired),
             Some(refusal) => Err(refusal.clone()),
             None => {
                 self.refusal = Some(AppendError::Closed);
@@ -213,10 +213,16 @@ impl Queue {
         }
     }
 
-    /// What a closed journal holds is given back; nothing while somebody leads.
+    /// What a closed journal holds is given back; nothing while somebody leads or waits, and nothing
+    /// of a journal that is open again.
     pub(super) fn retire(&mut self) -> Option<Aftermath> {
+        if self.has_waiting() || !matches!(self.refusal, Some(AppendError::Closed)) {
+            return None;
+        }
+        let writer = self.writer.take()?;
+        self.is_retired = true;
         Some(Aftermath {
-            writer: Some(self.writer.take()?),
+            writer: Some(writer),
             lock: self.lock.take(),
             ..Aftermath::default()
         })
@@ -227,17 +233,17 @@ impl Queue {
         self.lock.take()
     }
 
+    /// Keeps the directory for as long as this is there, whatever becomes of the journal.
+    pub(super) fn share_lock(&self) -> Option<Arc<dyn StorageLock>> {
+        self.lock.clone()
+    }
+
     /// What is to be told of a lead that comes to this, before it is finished.
     pub(super) fn news(
         &mut self,
         lead: &mut Lead,
         done: &Result<(), Failure>,
         has_written: bool,
-    /// Keeps the directory for as long as this is there, whatever becomes of the journal.
-    pub(super) fn share_lock(&self) -> Option<Arc<dyn StorageLock>> {
-        self.lock.clone()
-    }
-
     ) -> News {
         let mut news = News {
             rolled: lead.writer.take_rolled(),
@@ -407,7 +413,7 @@ impl Queue {
         self.next(Before::Unheard)
     }
 
-    fn has_waiting(&self) -> bool {
+    pub(super) fn has_waiting(&self) -> bool {
         !self.open.waiters.is_empty() || !self.room.is_empty()
     }
 

@@ -199,3 +199,52 @@ fn jn7d_a_compaction_that_goes_on_keeps_the_directory() {
     Journal::open(memory, DIR, at_once).unwrap();
 }
 
+#[test]
+fn jn2k_who_closes_beside_another_waits_for_the_end_of_it() {
+    for fails in [false, true] {
+        let gate = Arc::new(Gate::default());
+        let hook_gate = gate.clone();
+        let is_armed = Arc::new(AtomicBool::new(false));
+        let hook_armed = is_armed.clone();
+        let storage = Hooked::new(Arc::new(MemoryStorage::new()), move |operation| {
+            if operation == Operation::Append && hook_armed.load(Ordering::Relaxed) {
+                hook_gate.pass();
+                if fails {
+                    return Err(std::io::ErrorKind::StorageFull.into());
+                }
+            }
+            Ok(())
+        });
+        let journal = journal(
+            storage,
+            small().sync(crate::durable::journal::SyncPolicy::Never),
+        );
+        journal.append(1, b"buffered").unwrap();
+        is_armed.store(true, Ordering::Relaxed);
+        thread::scope(|scope| {
+            let one = scope.spawn(|| journal.close());
+            gate.wait_for_one();
+            let other = scope.spawn(|| journal.close());
+            while !journal.engine().queue.lock().has_waiting() {
+                if other.is_finished() {
+                    gate.open();
+                    panic!("it did not wait");
+                }
+                thread::yield_now();
+            }
+            gate.open();
+            let (one, other) = (one.join().unwrap(), other.join().unwrap());
+            assert_eq!((one.is_err(), other.is_err()), (fails, fails));
+        });
+        if fails {
+            is_armed.store(false, Ordering::Relaxed);
+            assert_eq!(journal.append(1, b"still open").unwrap(), 2);
+            journal.close().unwrap();
+        }
+        assert_eq!(
+            journal.status().durable_sequence,
+            journal.status().last_sequence
+        );
+    }
+}
+
