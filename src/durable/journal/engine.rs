@@ -12,8 +12,9 @@ use super::writer::Failure;
 use crate::kernel::clock::unparker;
 use crate::kernel::event::{self, Events};
 use crate::kernel::sync::{AtomicBool, Mutex, MutexGuard, park, wake_all};
+use std::any::Any;
 use std::ops::Deref;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -241,11 +242,11 @@ impl Core {
     pub(super) fn close(&self) -> Result<(), AppendError> {
         let mut queue = self.queue.lock();
         loop {
-            let target = queue.last();
             // Who closes beside another waits for the same end, and goes on if that one gives up.
             if !queue.close()? {
                 return Ok(());
             }
+            let target = queue.last();
             queue.want_sync();
             let ending = self.commit(queue, target);
             queue = self.queue.lock();
@@ -256,10 +257,7 @@ impl Core {
             if let Some(aftermath) = queue.retire() {
                 let told = self.tell(&mut queue, [EventKind::Closed]);
                 drop(queue);
-                if let Some(told) = told {
-                    told.run();
-                }
-                self.run(aftermath);
+                self.run(aftermath, told);
                 break;
             }
         }
@@ -317,13 +315,11 @@ impl Core {
         let aftermath = queue.finish(lead, done, before);
         let told = self.tell(&mut queue, kinds(news));
         drop(queue);
-        if let Some(told) = told {
-            told.run();
-        }
+        let again = self.run(aftermath, told);
         Led {
             durable,
             error,
-            again: self.run(aftermath),
+            again,
         }
     }
 
@@ -345,7 +341,14 @@ impl Core {
 
     /// What has waited for the unlock. The next one to lead comes first: it writes while the others
     /// wake up.
-    fn run(&self, aftermath: Aftermath) -> Option<Lead> {
+    ///
+    /// Wakers are not our code: one that panics keeps nobody from being woken, and the lead from
+    /// nobody.
+    fn run(
+        &self,
+        aftermath: Aftermath,
+        told: Option<event::Aftermath<JournalEvent>>,
+    ) -> Option<Lead> {
         let Aftermath {
             next,
             ended,
@@ -354,11 +357,25 @@ impl Core {
         } = aftermath;
         // Others may open the directory before those who waited hear of it.
         drop(lock);
-        let again = self.send(next);
-        if !ended.is_empty() {
-            wake_all(ended.into_iter().filter_map(|ended| ended.waker).collect());
-        }
+        let mut again = None;
+        let sent = caught(|| again = self.send(next));
+        let woken = caught(|| {
+            if !ended.is_empty() {
+                wake_all(ended.into_iter().filter_map(|ended| ended.waker).collect());
+            }
+        });
+        let told = caught(|| {
+            if let Some(told) = told {
+                told.run();
+            }
+        });
         drop(writer);
+        if let Err(panic) = sent.and(woken).and(told) {
+            if let Some(lead) = again {
+                drop(self.lead(lead, Before::Own));
+            }
+            resume_unwind(panic);
+        }
         again
     }
 
@@ -389,6 +406,13 @@ impl Core {
         };
         runtime.spawn_blocking(move || call.follow());
     }
+}
+
+/// What a panic of somebody else's code carries.
+type Panic = Box<dyn Any + Send>;
+
+fn caught(work: impl FnOnce()) -> Result<(), Panic> {
+    catch_unwind(AssertUnwindSafe(work))
 }
 
 fn kinds(news: News) -> impl Iterator<Item = EventKind> {

@@ -248,3 +248,46 @@ fn jn2k_who_closes_beside_another_waits_for_the_end_of_it() {
     }
 }
 
+#[test]
+fn jn2l_a_subscriber_that_panics_keeps_no_waiter_waiting() {
+    struct Panics;
+    impl ArcWake for Panics {
+        fn wake_by_ref(_: &Arc<Self>) {
+            panic!("a waker that panics");
+        }
+    }
+    let gate = Arc::new(Gate::default());
+    let hook_gate = gate.clone();
+    let is_armed = Arc::new(AtomicBool::new(false));
+    let hook_armed = is_armed.clone();
+    let storage = Hooked::new(Arc::new(MemoryStorage::new()), move |operation| {
+        if operation == Operation::Append && hook_armed.swap(false, Ordering::Relaxed) {
+            hook_gate.pass();
+            return Err(std::io::ErrorKind::StorageFull.into());
+        }
+        Ok(())
+    });
+    let journal = journal(storage, small());
+    let mut subscriber = journal.subscribe(NonZeroUsize::MIN);
+    let panics = waker(Arc::new(Panics));
+    let mut next = Box::pin(subscriber.recv());
+    assert!(
+        next.as_mut()
+            .poll(&mut Context::from_waker(&panics))
+            .is_pending()
+    );
+    is_armed.store(true, Ordering::Relaxed);
+    thread::scope(|scope| {
+        let leader = scope.spawn(|| catch_unwind(AssertUnwindSafe(|| journal.append(1, b"leads"))));
+        gate.wait_for_one();
+        let waits = scope.spawn(|| journal.append(1, b"waits"));
+        while !journal.engine().queue.lock().has_waiting() {
+            thread::yield_now();
+        }
+        gate.open();
+        assert!(leader.join().unwrap().is_err(), "the panic goes on");
+        // It hears of the failure before it.
+        waits.join().unwrap().unwrap_err();
+    });
+    assert_eq!(journal.append(1, b"after").unwrap(), 1);
+}
