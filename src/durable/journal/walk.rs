@@ -27,6 +27,20 @@ pub(super) struct Lineup {
     pub(super) stale: Vec<SegmentFile>,
     /// Without a header and without a record, before others: a creation that failed left them.
     pub(super) void: Vec<SegmentFile>,
+    /// At or before the low-water mark as a whole, and not all that a compaction was to remove: a crash
+    /// undoes removals in any order.
+    pub(super) compacted: Vec<SegmentFile>,
+}
+
+impl Lineup {
+    /// Sets the segments aside that begin before `first`; `false` if there are none.
+    pub(super) fn compact(&mut self, first: u64) -> bool {
+        let is_before = |live: &&Live| live.file.identity.first < first;
+        let gone = self.live.iter().take_while(is_before).count();
+        let files = self.live.drain(..gone).map(|live| live.file);
+        self.compacted.extend(files);
+        gone > 0
+    }
 }
 
 /// The last record that was met, or what the first segment says of the one before it.

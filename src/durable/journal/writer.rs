@@ -283,7 +283,10 @@ impl Writer {
             previous_epoch: tail.header.epoch,
             previous_crc: tail.last_crc,
         };
-        let begun = create_segment(&*site.storage, &site.dir, header);
+        let begun = {
+            let _turn = site.names.lock();
+            create_segment(&*site.storage, &site.dir, header)
+        };
         let (file, path) = begun.map_err(|not_begun| match not_begun {
             NotBegun::Failed(error) => Failure::Write(error),
             NotBegun::Unsure(error) => Failure::Poisoned(Poisoned::by_sync(error)),
