@@ -192,25 +192,6 @@ fn jn9e_one_compaction_runs_at_a_time_and_a_closed_journal_has_none() {
 }
 
 #[test]
-fn jn9e_a_compaction_ends_when_the_journal_is_closed_meanwhile() {
-    let inner = Arc::new(MemoryStorage::new());
-    let closes: Arc<OnceLock<Journal>> = Arc::default();
-    let storage = Hooked::new(inner.clone(), {
-        let closes = closes.clone();
-        move |operation| {
-            if let (Operation::Rename, Some(journal)) = (operation, closes.get()) {
-                journal.close().unwrap();
-            }
-            Ok(())
-        }
-    });
-    let journal = twelve(storage, small());
-    closes.set(journal.clone()).unwrap();
-    assert!(matches!(journal.compact(9), Err(CompactError::Closed)));
-    assert_eq!(segments(&*inner), 4);
-}
-
-#[test]
 fn jn3h_on_a_full_disk_the_reserve_makes_room_for_a_compaction() {
     let storage = FaultyStorage::new();
     let journal = twelve(Arc::new(storage.clone()), small().reserve_bytes(1000));
