@@ -4,9 +4,11 @@
 mod any_bytes;
 mod image;
 mod journal_bytes;
+mod journal_costs;
 mod journal_damage;
 mod journal_model;
 mod journal_open;
 #[cfg(feature = "test-util")]
 mod journal_repair;
+mod journal_write;
 mod storage;

@@ -187,8 +187,12 @@ mod watched;
 mod window;
 mod writer;
 
+#[cfg(all(test, backstop_loom))]
+mod loom_tests;
 #[cfg(test)]
 mod rig;
+#[cfg(all(test, backstop_shuttle))]
+mod shuttle_tests;
 #[cfg(all(test, not(any(backstop_loom, backstop_shuttle))))]
 mod tests;
 

@@ -96,8 +96,8 @@ pub(super) enum Next {
     Runtime(Runtime, Ticket),
     /// Those of these tasks that still run: they come and see.
     Tasks(Vec<Waker>),
-    /// Who has just led.
-    Again(Lead),
+    /// Who has just led, once it has woken the others.
+    Again(Ticket),
 }
 
 /// What a lead came to, for those who listen.
@@ -443,7 +443,7 @@ impl Queue {
             };
         }
         if before == Before::Borrowed {
-            return self.take().map_or(Next::Nobody, Next::Again);
+            return Next::Again(self.call());
         }
         if before == Before::Unheard {
             task = None;
