@@ -59,6 +59,8 @@
 //! | `http` | what a call over HTTP or gRPC comes to, over the types of the `http` crate |
 //! | `axum` | a layer that turns rejections into HTTP responses; with `http` |
 //! | `durable` | the wing of that name: journal, checkpoints, replay, boot; with `serde` |
+//! | `json` | checkpoints as JSON; with `durable` |
+//! | `redb` | checkpoints in a redb database; with `durable` |
 //! | `anyhow` | `anyhow::Error` as the error of a stack |
 //! | `test-util` | tokio's clock as the default one, for tests with paused time; for dev-dependencies only |
 //!
@@ -98,6 +100,6 @@ pub use policy::retry::{Retry, RetryConfig, RetryLayer};
 pub use policy::timeout::{Timeout, TimeoutConfig, TimeoutLayer};
 
 /// The README's examples compile and run.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "durable"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -419,6 +419,11 @@ fn hidden_code_is_caught() {
     ));
     let wrong = test_files("[[test]]\npath = \"tests/it.rs\"", &files[1..]);
     assert_one(&wrong, "`#[path]` hides");
+    // An example that a test runs, too, is not hidden; it is nothing for the crate itself.
+    let example = "#[path = \"../examples/x.rs\"] mod x;";
+    files[1].1 = example.to_owned();
+    assert_none(&test_files("[[test]]\npath = \"tests/it.rs\"", &files[1..]));
+    assert_eq!(wrong_with("src/policy/retry.rs", example).len(), 1);
 }
 
 #[test]

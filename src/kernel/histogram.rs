@@ -112,5 +112,6 @@ mod tests {
         let snapshot = histogram.snapshot();
         assert_eq!(snapshot.count(), 2);
         assert_eq!(snapshot.quantile(1.0), Some(Duration::from_nanos(LONGEST)));
+        assert_eq!(snapshot.counts().count(), 2, "empty buckets are left out");
     }
 }

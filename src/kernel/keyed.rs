@@ -478,6 +478,28 @@ mod tests {
     }
 
     #[test]
+    fn what_was_asked_for_since_the_last_sweep_outlives_the_next() {
+        let set = Keyed::<u8, _>::with("set", 16, tally(), |_| tally()).unwrap();
+        for key in 0..16 {
+            set.get(&key);
+        }
+        // All were asked for, so the first sweep takes any two, an eighth.
+        set.get(&100);
+        assert_eq!((set.evicted(), set.len()), (2, 15));
+        set.get(&101);
+        let mut left = Vec::new();
+        set.for_each(|key, _| left.push(*key));
+        let (idle, asked) = left.split_first().unwrap();
+        for key in asked {
+            set.get(key);
+        }
+        set.get(&102);
+        assert_eq!((set.evicted(), set.len()), (3, 16));
+        assert!(set.peek(idle).is_none(), "it made room");
+        assert!(asked.iter().all(|key| set.peek(key).is_some()));
+    }
+
+    #[test]
     fn a_set_leaves_its_figures_with_its_last_handle() {
         let set = Keyed::<u8, _>::with("set", 1, tally(), |_| tally()).unwrap();
         let last_words = set.last_words();

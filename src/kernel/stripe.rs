@@ -161,6 +161,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn threads_are_told_apart() {
+        let number = || std::thread::spawn(thread_number).join().unwrap();
+        let (one, other) = (number(), number());
+        assert_ne!(one, other);
+        assert_eq!(thread_number(), thread_number());
+    }
+
+    #[test]
     fn bumps_from_many_threads_add_up() {
         for counters in [Striped::<2>::wide(), Striped::compact()] {
             std::thread::scope(|scope| {

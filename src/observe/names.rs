@@ -106,6 +106,13 @@ table! {
     /// Of a retry without a budget there is none. Retries that share a budget show the same.
     RETRY_BUDGET_BALANCE: Gauge "retry_budget_balance" { "name" }
         "Retries that a retry's budget would allow now.";
+    /// `name` is the key. It is that of the last checkpoint which a `Checkpoints` saved or went back to; of
+    /// one that has done neither there is none.
+    CHECKPOINT_AGE: Gauge "checkpoint_age_seconds" in "seconds" { "name" }
+        "The age of the newest good checkpoint.";
+    /// `name` is the key. Saves that failed are not among them.
+    CHECKPOINT_SAVE: Histogram "checkpoint_save_seconds" in "seconds" { "name" }
+        "How long it took to save a checkpoint, from the state to the disk.";
     /// `name` is the last part of the path of the journal's directory. With their headers and
     /// checksums.
     JOURNAL_APPEND_BYTES: Counter "journal_append_bytes_total" in "bytes" { "name" }

@@ -5,8 +5,14 @@
 //! acknowledgement. Both are tried on a [`toy`] log first, whole and with each of its syncs taken out:
 //! a test that a broken log passes is no test.
 //!
+//! [`kill`] runs the ledger of the examples as a process, and kills it.
+//!
 //! `BACKSTOP_SOAK=1` runs longer scripts.
 
 mod harness;
+mod journal;
+mod kill;
+mod ledger;
+mod stores;
 mod toy;
 mod trace;

@@ -2,6 +2,9 @@
 //! that the integration tests of the call path build.
 
 mod any_bytes;
+mod boot;
+mod boot_snapshots;
+mod codec;
 mod image;
 mod journal_bytes;
 mod journal_costs;
@@ -11,4 +14,11 @@ mod journal_open;
 #[cfg(feature = "test-util")]
 mod journal_repair;
 mod journal_write;
+mod replay_failures;
+mod replay_memory;
+mod replay_rig;
+mod replay_snapshots;
+mod replay_targets;
+#[cfg(feature = "test-util")]
+mod snapshot;
 mod storage;

@@ -116,6 +116,20 @@ fn rt5c_retries_in_flight_stay_within_their_share_of_the_calls() {
 }
 
 #[test]
+fn rt5c_calls_of_a_retry_are_in_flight_until_they_end() {
+    let rig = Rig::new(plain().budget(BudgetConfig::in_flight(0.5, 1)));
+    let mut calls: Vec<_> = (0..10)
+        .map(|_| Box::pin(rig.retry.call(|_| std::future::pending::<Result<(), ()>>())))
+        .collect();
+    for call in &mut calls {
+        assert!(poll(call.as_mut()).is_pending());
+    }
+    assert_eq!(rig.retry.budget_balance(), Some(5));
+    drop(calls);
+    assert_eq!(rig.retry.budget_balance(), Some(1));
+}
+
+#[test]
 fn rt5c_a_retry_is_in_flight_from_its_withdrawal_to_its_end() {
     let rig = Rig::new(plain().budget(BudgetConfig::in_flight(0.2, 1)));
     let clock = rig.clock.clock();

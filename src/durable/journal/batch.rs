@@ -1,6 +1,6 @@
 //! Records that are written together, in the form in which they are written.
 
-use super::format::{RECORD_HEADER, record_len};
+use super::format::{RECORD_HEADER, RECORD_TRAILER, record_len};
 use super::waiters::Place;
 
 /// A buffer of at most this size keeps it for ever.
@@ -39,15 +39,18 @@ impl Batch {
 
     /// Puts a record behind the others. `length` is that of `payload`.
     pub(super) fn push(&mut self, length: u32, kind: u32, wall_nanos: u64, payload: &[u8]) {
-        let end = self.bytes.len() + record_bytes(length);
-        self.bytes.reserve(record_bytes(length));
+        // Not more than a trailer and what comes before it.
+        const ZEROS: [u8; RECORD_TRAILER + 8] = [0; RECORD_TRAILER + 8];
+        let bytes = record_bytes(length);
+        self.bytes.reserve(bytes);
         let mut header = [0; RECORD_HEADER];
         header[0..4].copy_from_slice(&length.to_le_bytes());
         header[4..8].copy_from_slice(&kind.to_le_bytes());
         header[16..24].copy_from_slice(&wall_nanos.to_le_bytes());
         self.bytes.extend_from_slice(&header);
         self.bytes.extend_from_slice(payload);
-        self.bytes.resize(end, 0);
+        self.bytes
+            .extend_from_slice(&ZEROS[..bytes - RECORD_HEADER - payload.len()]);
         self.count += 1;
     }
 

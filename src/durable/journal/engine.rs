@@ -15,7 +15,6 @@ use crate::kernel::sync::{AtomicBool, Mutex, MutexGuard, park, wake_all};
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::SystemTime;
 
 /// What the handles of a journal share.
 #[derive(Debug)]
@@ -71,14 +70,7 @@ impl Engine {
 
     /// The time of day in nanoseconds since 1970.
     pub(super) fn wall_nanos(&self) -> u64 {
-        let since = self
-            .site
-            .clock
-            .wall()
-            .duration_since(SystemTime::UNIX_EPOCH);
-        since.map_or(0, |since| {
-            u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
-        })
+        self.site.clock.wall_nanos()
     }
 
     /// The last sequence, if all up to it are durable.

@@ -76,7 +76,7 @@ pub(super) fn look(
     for entry in entries {
         let path = dir.join(&entry.name);
         let unfinished = entry.name.strip_suffix(NEW);
-        if unfinished.and_then(parse_segment_file_name).is_some() {
+        if !entry.is_dir && unfinished.and_then(parse_segment_file_name).is_some() {
             layout.unfinished.push(path);
         } else if let Some((epoch, first, salt)) = parse_segment_file_name(&entry.name) {
             if entry.is_dir {

@@ -131,6 +131,10 @@ impl Opener {
                 sync_parent(storage, dir)?;
             }
         }
+        // A name may be there since the moment before a crash, and not durable: the process that gave it
+        // did not come to that. What is built on it here must not be there without it.
+        let synced = storage.sync_dir(dir);
+        synced.map_err(StorageError::at(Operation::SyncDir, dir))?;
         found
             .survey
             .compare_with_snapshot(self.snapshot, &found.lineup);
@@ -279,13 +283,20 @@ impl Found {
             let path = dir.join(LOW_WATER);
             return Err(OpenError::Version { path, version });
         }
-        let lineup = line_up(storage, segments)?;
-        let survey = survey(storage, dir, &lineup, low_water, tell)?;
+        let mut lineup = line_up(storage, segments)?;
+        let mut found = survey(storage, dir, &lineup, low_water, tell)?;
+        // Once, unless there are more gaps than are told one by one.
+        while let Some(first) = found.ends_compaction() {
+            if !lineup.compact(first) {
+                break;
+            }
+            found = survey(storage, dir, &lineup, low_water, &mut |_| {})?;
+        }
         Ok(Self {
             lineup,
             unfinished,
             foreign,
-            survey,
+            survey: found,
         })
     }
 
@@ -296,10 +307,16 @@ impl Found {
 
     /// The highest epoch that any file claims.
     fn epoch(&self) -> u64 {
-        let Lineup { live, stale, void } = &self.lineup;
+        let Lineup {
+            live,
+            stale,
+            void,
+            compacted,
+        } = &self.lineup;
         let live = live.iter().map(|live| &live.file);
         live.chain(stale)
             .chain(void)
+            .chain(compacted)
             .map(|file| file.identity.epoch)
             .max()
             .unwrap_or(0)

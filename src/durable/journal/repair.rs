@@ -169,6 +169,9 @@ impl Work<'_> {
         }
         cuts.stays = stays;
         let subject = |file: &SegmentFile| (file.path.clone(), file.len);
+        // Nobody needs a copy of what was to be removed anyway.
+        cuts.removed
+            .extend(self.lineup.compacted.iter().map(subject));
         let empty = SEGMENT_HEADER as u64;
         let stale = self
             .lineup

@@ -247,7 +247,7 @@ impl fmt::Debug for MemoryLock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemoryLock")
             .field("path", &self.path)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

@@ -24,6 +24,7 @@
 //! # Rules
 //!
 #![doc = include_str!("RULES.md")]
+#![allow(clippy::doc_markdown, reason = "a rule's id is no identifier")]
 
 mod error;
 #[cfg(any(test, feature = "test-util"))]

@@ -61,10 +61,10 @@ mod tests {
     #[test]
     fn what_is_inside_is_one_level_below() {
         let paths = ["a", "a.b", "a/x", "a/x/deep", "a/y", "a-", "b/z"];
-        let nodes: BTreeMap<PathBuf, ()> = paths.map(|path| (path.into(), ())).into();
+        let nodes: BTreeMap<PathBuf, u8> = paths.map(|path| (path.into(), 0)).into();
         let names = |dir: &str| -> Vec<String> {
             inside(&nodes, Path::new(dir))
-                .map(|(name, ())| name)
+                .map(|(name, _)| name)
                 .collect()
         };
         assert_eq!(names("a"), ["x", "y"]);

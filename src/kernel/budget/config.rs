@@ -183,7 +183,7 @@ fn checked_ratio(ratio: f64) -> Result<u64, ConfigError> {
 pub(super) struct Share(u64);
 
 impl Share {
-    fn new(share: f64) -> Option<Self> {
+    pub(super) fn new(share: f64) -> Option<Self> {
         // Written so that NaN fails.
         if !(share > 0.0 && share <= 100.0) {
             return None;

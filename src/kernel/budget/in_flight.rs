@@ -79,3 +79,20 @@ impl InFlight {
         self.limit().saturating_sub(retries)
     }
 }
+
+#[cfg(all(test, not(any(backstop_loom, backstop_shuttle))))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sum_below_zero_is_none_in_flight() {
+        let budget = InFlight::new(Share::new(0.5).unwrap(), 3);
+        // What a sum over stripes can show while a call moves between two threads.
+        budget.leave();
+        assert_eq!(budget.limit(), 3);
+        for _ in 0..11 {
+            budget.enter();
+        }
+        assert_eq!(budget.limit(), 5);
+    }
+}

@@ -94,6 +94,14 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
+    fn only_a_clock_that_may_be_paused_is_looked_at_meanwhile() {
+        assert_eq!(Clock::system().longest_park(SECOND), SECOND);
+        let ms = Duration::from_millis(1);
+        assert_eq!(Clock::tokio().longest_park(SECOND), ms);
+        assert_eq!(Clock::tokio().longest_park(ms / 2), ms / 2);
+    }
+
+    #[test]
     fn a_parked_thread_is_woken_by_what_it_waits_for() {
         for clock in [Clock::system(), Clock::tokio(), Clock::manual().clock()] {
             let place = Mutex::new(None::<Waker>);

@@ -465,3 +465,67 @@ impl TimeWindow {
 
 #[cfg(all(test, backstop_loom))]
 mod loom_tests;
+
+#[cfg(all(test, not(any(backstop_loom, backstop_shuttle))))]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn window() -> TimeWindow {
+        let shape = TimeShape {
+            width: SECOND,
+            buckets: 4,
+        };
+        TimeWindow::new(shape, 1, &Clock::manual().clock())
+    }
+
+    #[test]
+    fn whoever_meets_the_cell_already_replaced_counts_in_it() {
+        let window = window();
+        let cell = window.cell(0, Class::Failed, 9);
+        assert_eq!(window.replace(cell, Class::Failed, 9), 0);
+        // As for the second of two threads that found the old bucket there.
+        assert_eq!(window.replace(cell, Class::Failed, 9), 1);
+        assert_eq!(window.replace(cell, Class::Failed, 9), 2);
+        assert_eq!(cell.load(Ordering::Relaxed), pack(9, 3));
+        assert_eq!(window.totals(), [0, 3, 0, 0]);
+    }
+
+    #[test]
+    fn a_full_cell_and_a_newer_one_send_a_call_to_the_totals_alone() {
+        for there in [pack(9, COUNT_MAX), pack(10, 5)] {
+            let window = window();
+            let cell = window.cell(0, Class::Ok, 9);
+            cell.store(there, Ordering::Relaxed);
+            assert_eq!(window.replace(cell, Class::Ok, 9), COUNT_MAX);
+            assert_eq!(cell.load(Ordering::Relaxed), there);
+            assert_eq!(window.totals(), [count_of(there) + 1, 0, 0, 0]);
+        }
+    }
+
+    #[test]
+    fn a_good_call_looks_until_the_minimum_was_reached_by_an_earlier_one() {
+        let window = window();
+        window.bad.store(9, Ordering::Relaxed);
+        let after = |already| window.look_after_good(0, 9, already, 10);
+        assert_eq!(after(0), Recorded::Look);
+        assert_eq!(after(1), Recorded::Look, "its cell alone is below it");
+        assert_eq!(after(10), Recorded::Settled);
+        window.note_total(0, 9, 10);
+        assert_eq!(after(0), Recorded::Look, "the first of its bucket");
+        assert_eq!(after(1), Recorded::Settled);
+        window.bad.store(0, Ordering::Relaxed);
+        assert_eq!(after(0), Recorded::Settled, "nothing bad is there");
+    }
+
+    #[test]
+    fn an_older_bucket_goes_to_the_totals() {
+        let window = window();
+        let cell = window.cell(0, Class::Slow, 5);
+        cell.store(pack(5, 7), Ordering::Relaxed);
+        assert_eq!(window.replace(cell, Class::Slow, 9), 0);
+        assert_eq!(cell.load(Ordering::Relaxed), pack(9, 1));
+        assert_eq!(window.totals(), [0, 0, 8, 0]);
+    }
+}

@@ -16,6 +16,7 @@ use std::time::Duration;
 /// [`Keyed`](crate::kernel::keyed::Keyed) set of them, a [`Bulkhead`](crate::Bulkhead), a
 /// [`Compartment`](crate::policy::bulkhead::Compartment), a [`Retry`](crate::Retry), a
 /// [`Timeout`](crate::Timeout), and a [`Pipeline`](crate::Pipeline), which is all of its parts; with the
+/// feature `durable` the `Checkpoints` of a key.
 /// feature `durable` a `Journal`.
 ///
 /// It is sealed: what is published is listed in [`names`].

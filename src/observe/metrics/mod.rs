@@ -65,6 +65,8 @@
 //!   published.
 
 mod bulkhead;
+#[cfg(feature = "durable")]
+mod checkpoints;
 mod circuit_breaker;
 mod exporter;
 mod figures;

@@ -30,7 +30,7 @@ pub struct Fault {
     of: Option<Of>,
     after: u64,
     times: u64,
-    kind: Option<ErrorKind>,
+    error: Error,
     effect: Effect,
 }
 
@@ -44,6 +44,14 @@ enum Effect {
     AlthoughDone,
 }
 
+/// The error that a fault gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Error {
+    /// Of a disk that is broken.
+    Disk,
+    Kind(ErrorKind),
+}
+
 /// What becomes of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Plan {
@@ -51,8 +59,8 @@ pub(super) struct Plan {
     pub(super) acts: bool,
     /// The most bytes that it reads or writes.
     pub(super) limit: usize,
-    /// Whether it fails, whatever it did: with this kind, or as a disk does.
-    pub(super) fails: Option<Option<ErrorKind>>,
+    /// Whether it fails, whatever it did.
+    pub(super) fails: Option<Error>,
 }
 
 impl Plan {
@@ -63,11 +71,11 @@ impl Plan {
         fails: None,
     };
 
-    pub(super) const fn failing(kind: Option<ErrorKind>) -> Self {
+    pub(super) const fn failing(error: Error) -> Self {
         Self {
             acts: false,
             limit: 0,
-            fails: Some(kind),
+            fails: Some(error),
         }
     }
 
@@ -76,14 +84,14 @@ impl Plan {
         let although_done = Self {
             acts: true,
             limit: usize::MAX,
-            fails: Some(None),
+            fails: Some(Error::Disk),
         };
         let short = Self {
             limit: 1 + usize::from(roll > 0.1) * 600,
             ..Self::SOUND
         };
         let torn = Self {
-            fails: Some(None),
+            fails: Some(Error::Disk),
             ..short
         };
         match operation {
@@ -91,21 +99,22 @@ impl Plan {
             Operation::Append if roll < 0.4 => torn,
             Operation::Read if roll < 0.5 => short,
             Operation::Append | Operation::Reserve | Operation::Create if roll > 0.8 => {
-                Self::failing(Some(ErrorKind::StorageFull))
+                Self::failing(Error::Kind(ErrorKind::StorageFull))
             }
             Operation::Sync | Operation::SyncDir | Operation::Rename if roll < 0.3 => although_done,
-            _ => Self::failing(None),
+            _ => Self::failing(Error::Disk),
         }
     }
 }
 
-/// The error of a plan that fails.
-pub(super) fn failure(kind: Option<ErrorKind>) -> io::Error {
-    match kind {
-        Some(kind) => kind.into(),
-        // What Unix calls EIO, which has no kind of its own.
-        None if cfg!(unix) => io::Error::from_raw_os_error(5),
-        None => io::Error::other("the disk failed"),
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Kind(kind) => kind.into(),
+            // What Unix calls EIO, which has no kind of its own.
+            Error::Disk if cfg!(unix) => Self::from_raw_os_error(5),
+            Error::Disk => Self::other("the disk failed"),
+        }
     }
 }
 
@@ -117,7 +126,7 @@ impl Fault {
             of: None,
             after: 0,
             times: 1,
-            kind: None,
+            error: Error::Disk,
             effect: Effect::Fail,
         }
     }
@@ -148,7 +157,7 @@ impl Fault {
 
     /// Fails with an error of this kind; by default it is what a broken disk gives (`EIO` on Unix).
     pub fn kind(mut self, kind: ErrorKind) -> Self {
-        self.kind = Some(kind);
+        self.error = Error::Kind(kind);
         self
     }
 
@@ -171,9 +180,9 @@ impl Fault {
     }
 
     fn plan(&self) -> Plan {
-        let fails = Some(self.kind);
+        let fails = Some(self.error);
         match self.effect {
-            Effect::Fail => Plan::failing(self.kind),
+            Effect::Fail => Plan::failing(self.error),
             Effect::Short(limit) => Plan {
                 limit,
                 ..Plan::SOUND
@@ -197,7 +206,7 @@ impl fmt::Debug for Fault {
             .field("operation", &self.operation)
             .field("after", &self.after)
             .field("times", &self.times)
-            .field("kind", &self.kind)
+            .field("error", &self.error)
             .field("effect", &self.effect)
             .finish_non_exhaustive()
     }

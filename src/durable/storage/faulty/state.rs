@@ -2,7 +2,7 @@
 
 use super::SyncKind;
 use super::disk::Disk;
-use super::fault::{Plan, failure};
+use super::fault::Plan;
 use super::trace::Call;
 use crate::durable::storage::error::Operation;
 use crate::kernel::rng::Rolls;
@@ -114,7 +114,7 @@ impl Core {
             return Err(gone());
         }
         let result = match plan.fails {
-            Some(kind) => acted.and_then(|_| Err(failure(kind))),
+            Some(error) => acted.and_then(|_| Err(error.into())),
             None => acted,
         };
         call.result = result.as_ref().map(|_| ()).map_err(io::Error::kind);

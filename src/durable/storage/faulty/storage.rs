@@ -3,7 +3,7 @@
 use super::SyncKind;
 use super::cut::PowerCut;
 use super::disk::Disk;
-use super::fault::{Fault, Faults, Plan, failure};
+use super::fault::{Error, Fault, Faults, Plan};
 use super::open_file::{FaultyFile, FaultyLock};
 use super::state::{Asked, Core, Ignored, Random, Stop};
 use super::trace::Call;
@@ -269,7 +269,7 @@ impl Storage for FaultyStorage {
             (Ok(Some(holder)), _) => Err(LockError::Held { holder }),
             (Ok(None), Some(lock)) => Ok(Box::new(lock)),
             // A call that does nothing fails, so this is not reached.
-            (Ok(None), None) => Err(LockError::Io(failure(None))),
+            (Ok(None), None) => Err(LockError::Io(Error::Disk.into())),
             (Err(error), _) => Err(LockError::Io(error)),
         }
     }
