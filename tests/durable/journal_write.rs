@@ -135,7 +135,7 @@ fn jn4r_what_a_segment_that_could_not_be_begun_leaves_holds_no_record() {
     let (journal, report) = open(&storage, small.clone());
     // A torn end, and no record is in it.
     assert_eq!((report.last_sequence, report.damage_count), (1, 1));
-    assert_eq!((report.records, report.bytes_cut), (1, 10));
+    assert_eq!((report.records, report.bytes_cut), (1, 0));
     assert_eq!(journal.append(1, &[2; 900]).unwrap(), 2);
     drop(journal);
     let (journal, report) = open(&storage, small);
