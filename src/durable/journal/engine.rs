@@ -170,10 +170,7 @@ impl Core {
     #[inline]
     fn buffered(&self, mut queue: MutexGuard<'_, Queue>) {
         let rings = self.rings(&mut queue);
-        let lead = match queue.is_large() {
-            true => queue.take(),
-            false => None,
-        };
+        let lead = if queue.is_large() { queue.take() } else { None };
         drop(queue);
         if rings {
             self.ring();
