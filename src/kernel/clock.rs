@@ -175,6 +175,16 @@ impl Clock {
         SystemTime::now()
     }
 
+    /// The same in nanoseconds since 1970; 0 before.
+    #[cfg(feature = "durable")]
+    #[expect(
+        clippy::unused_self,
+        reason = "as `wall`: whose time it is stays the clock's business"
+    )]
+    pub(crate) fn wall_nanos(&self) -> u64 {
+        system::wall_nanos()
+    }
+
     /// Waits until the clock shows `deadline` or later.
     ///
     /// # Errors
@@ -281,6 +291,13 @@ mod system {
         Instant::from_nanos(nanos(clock_gettime(ClockId::MonotonicCoarse)))
     }
 
+    /// Half of what `SystemTime` takes to be read and made into a number.
+    #[cfg(feature = "durable")]
+    pub(super) fn wall_nanos() -> u64 {
+        let time = clock_gettime(ClockId::Realtime);
+        if time.tv_sec < 0 { 0 } else { nanos(time) }
+    }
+
     pub(super) fn grain() -> Duration {
         static GRAIN: OnceLock<Duration> = OnceLock::new();
         *GRAIN.get_or_init(|| Duration::from_nanos(nanos(clock_getres(ClockId::MonotonicCoarse))))
@@ -302,6 +319,17 @@ mod system {
 
     pub(super) fn coarse() -> Instant {
         now()
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is where the library reads the time"
+    )]
+    #[cfg(feature = "durable")]
+    pub(super) fn wall_nanos() -> u64 {
+        let time = std::time::SystemTime::now();
+        time.duration_since(std::time::SystemTime::UNIX_EPOCH)
+            .map_or(0, super::saturating_nanos)
     }
 
     pub(super) fn grain() -> Duration {

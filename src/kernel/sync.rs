@@ -13,6 +13,7 @@ mod imp {
     };
     #[cfg(feature = "durable")]
     pub(crate) use std::thread::park;
+    pub(crate) use std::thread::{Thread, current as current_thread};
 }
 
 #[cfg(any(backstop_loom, backstop_shuttle))]
@@ -20,9 +21,9 @@ mod imp {
     #[cfg(backstop_loom)]
     pub(crate) use super::for_loom::*;
     #[cfg(backstop_loom)]
-    use loom::sync as checker;
+    use loom::{sync as checker, thread};
     #[cfg(backstop_shuttle)]
-    use shuttle::sync as checker;
+    use shuttle::{sync as checker, thread};
 
     pub(crate) use checker::MutexGuard;
     pub(crate) use checker::atomic::Ordering;
@@ -31,6 +32,9 @@ mod imp {
         AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, fence,
     };
     use std::sync::PoisonError;
+    #[cfg(feature = "durable")]
+    pub(crate) use thread::park;
+    pub(crate) use thread::{Thread, current as current_thread};
 
     /// The checker's mutex with `parking_lot`'s signature.
     #[derive(Debug)]

@@ -118,22 +118,30 @@ impl Sweep {
         }
     }
 
-    fn print(&self) {
-        // Past the capture of the test harness: the number belongs to the result.
-        let _told = writeln!(
-            std::io::stderr(),
-            "{}: {} images of {} crashes ({} of them drawn){}",
-            self.name,
-            self.images,
-            self.points,
-            self.drawn,
-            if self.broken.is_some() {
-                ", broken"
-            } else {
-                ""
-            }
-        );
+    /// The number of images, or what was wrong: for many sweeps of which one line is enough.
+    pub(crate) fn images(self) -> Result<u64, String> {
+        match self.broken {
+            Some(broken) => Err(format!("{}: {broken}", self.name)),
+            None => Ok(self.images),
+        }
     }
+
+    fn print(&self) {
+        let broken = if self.broken.is_some() {
+            ", broken"
+        } else {
+            ""
+        };
+        tell(&format!(
+            "{}: {} images of {} crashes ({} of them drawn){broken}",
+            self.name, self.images, self.points, self.drawn
+        ));
+    }
+}
+
+/// Prints a line past the capture of the test harness: the number belongs to the result.
+pub(crate) fn tell(line: &str) {
+    let _told = writeln!(std::io::stderr(), "{line}");
 }
 
 /// No script makes more calls: one that does runs in circles.
@@ -150,6 +158,17 @@ pub(crate) fn sweep<A: PartialEq + Debug>(
     run: impl Fn(&FaultyStorage) -> Vec<A>,
     check: impl Fn(&Image, &[A]) -> Result<(), String>,
 ) -> Sweep {
+    sweep_from(0, name, start, run, check)
+}
+
+/// The same, from that call on.
+pub(crate) fn sweep_from<A: PartialEq + Debug>(
+    first: u64,
+    name: &str,
+    start: &FaultyStorage,
+    run: impl Fn(&FaultyStorage) -> Vec<A>,
+    check: impl Fn(&Image, &[A]) -> Result<(), String>,
+) -> Sweep {
     let mut sweep = Sweep {
         name: name.to_owned(),
         ..Sweep::default()
@@ -158,7 +177,7 @@ pub(crate) fn sweep<A: PartialEq + Debug>(
     run(&whole);
     let whole = whole.trace();
     let mut before: Option<Vec<A>> = None;
-    for call in 0..MOST_CALLS {
+    for call in first..MOST_CALLS {
         let disk = start.after_kill();
         disk.stop_at(call);
         let acked = run(&disk);

@@ -1,13 +1,13 @@
 //! The journal, in each sync policy and recovery mode.
 
-use crate::harness::{Image, Sweep, is_soak, sweep};
+use crate::harness::{Image, Sweep, is_soak, sweep, sweep_from, tell};
 use crate::ledger::{
-    ALWAYS, Acked, MODES, Script, check, config, is_sound, open, opened, payload, run,
+    ALWAYS, Acked, MODES, Script, check, compacted, config, is_sound, open, opened, payload, run,
 };
 use crate::trace::is_covered;
 use backstop::durable::journal::{RecoveryMode, SyncPolicy};
 use backstop::durable::storage::Operation;
-use backstop::durable::storage::faulty::{Fault, FaultyStorage, SyncKind};
+use backstop::durable::storage::faulty::{Call, Fault, FaultyStorage, SyncKind};
 use backstop::kernel::clock::Clock;
 use std::io::ErrorKind;
 use std::path::Path;
@@ -30,6 +30,21 @@ const GROUPS: Script = Script {
     openings: 2,
     batches: 3,
     batch: 5,
+    ..ALWAYS
+};
+
+/// More sectors in a batch than all of their subsets are gone through.
+const WIDE: Script = Script {
+    segment_bytes: 16_384,
+    openings: 1,
+    batches: 2,
+    batch: 24,
+    ..ALWAYS
+};
+
+const COMPACTS: Script = Script {
+    batches: 7,
+    compacts: true,
     ..ALWAYS
 };
 
@@ -76,10 +91,9 @@ fn a_crash_of_the_repair(image: &Image, acked: &[Acked], mode: RecoveryMode) -> 
                 return Ok(());
             };
             is_sound(&again, acked, mode)?;
-            if again
-                .iter()
-                .all(|(at, payload)| found.get(at) == Some(payload))
-            {
+            // What was compacted may come back.
+            let mut more = again.range(compacted(acked) + 1..);
+            if more.all(|(at, payload)| found.get(at) == Some(payload)) {
                 return Ok(());
             }
             Err(format!("{found:?} has become {again:?}"))
@@ -98,6 +112,20 @@ fn always_holds_for_groups_at_every_crash() {
 }
 
 #[test]
+fn always_holds_for_wide_groups_at_every_crash() {
+    let swept = sweep(
+        "journal, always, wide groups",
+        &FaultyStorage::new(),
+        |disk| run(disk, WIDE),
+        |image, acked: &[Acked]| {
+            let modes = [RecoveryMode::TornTail, MODES[1 + image.nth % 3]];
+            check(&image.disk, acked, &modes, false)
+        },
+    );
+    assert!(swept.holds() > 500);
+}
+
+#[test]
 fn never_holds_what_was_synced() {
     swept("journal, never", &FaultyStorage::new(), NEVER).holds();
 }
@@ -108,9 +136,55 @@ fn interval_holds_what_was_synced() {
 }
 
 #[test]
+fn compaction_holds_at_every_crash() {
+    let start = FaultyStorage::new();
+    // It does remove something.
+    let acked = run(&start.after_kill(), COMPACTS);
+    let disk = start.after_kill();
+    run(&disk, COMPACTS);
+    let (_, found) = opened(&disk, RecoveryMode::TornTail).unwrap().unwrap();
+    assert!(found.len() < acked.iter().filter(|acked| acked.payload > 0).count());
+    swept("journal, compaction", &start, COMPACTS).holds();
+}
+
+#[test]
+fn a_full_disk_is_compacted_from_the_reserve() {
+    let start = FaultyStorage::new();
+    start.set_capacity(3_000);
+    let script = Script {
+        reserve: 1_024,
+        batches: 12,
+        ..COMPACTS
+    };
+    let disk = start.after_kill();
+    let acked = run(&disk, script);
+    // It was full in between, and came to more than it has room for.
+    let is_full = |call: &Call| call.result == Err(ErrorKind::StorageFull);
+    assert!(disk.trace().iter().any(is_full));
+    let acked = acked.iter().filter(|acked| acked.payload > 0).count();
+    assert!(acked >= 10, "{acked}");
+    sweep(
+        "journal, compaction of a full disk",
+        &start,
+        |disk| run(disk, script),
+        |image, acked: &[Acked]| {
+            image.disk.set_capacity(u64::MAX);
+            let nth = image.nth + usize::try_from(image.call).unwrap_or(0);
+            let modes = [RecoveryMode::TornTail, MODES[1 + nth % 3]];
+            check(&image.disk, acked, &modes, image.is_extreme())
+        },
+    )
+    .holds();
+}
+
+#[test]
 fn a_missing_kind_of_sync_is_found_out() {
     for kind in SyncKind::ALL {
-        for (name, script) in [("always", ALWAYS), ("never", NEVER)] {
+        for (name, script) in [
+            ("always", ALWAYS),
+            ("never", NEVER),
+            ("compaction", COMPACTS),
+        ] {
             let name = format!("journal, {name}, {kind:?} ignored");
             let broken = swept(&name, &FaultyStorage::new().ignoring(kind), script).fails();
             assert!(
@@ -147,7 +221,7 @@ fn a_full_disk_fails_appends_and_loses_nothing() {
     }
 }
 
-/// Each call of a run fails in each way in which it may, once; then comes the crash.
+/// Each call of a run fails in each way in which it may, once, with a crash at every call from there on.
 fn after_any_failure(script: Script) -> u64 {
     let calls = {
         let disk = FaultyStorage::new();
@@ -159,52 +233,87 @@ fn after_any_failure(script: Script) -> u64 {
         let before = calls[..nth].iter();
         let after = before.filter(|before| before.operation == call.operation);
         let fault = Fault::on(call.operation).after(after.count() as u64);
-        let full = fault.clone().kind(ErrorKind::StorageFull);
-        let half = usize::try_from(call.bytes / 2).unwrap();
-        let faults = match call.operation {
-            Operation::Append => vec![
-                fault.clone().short(half),
-                fault.clone().torn(half),
-                fault.clone().torn(half).times(2),
-                fault.clone().although_done(),
-                full,
-                fault,
-            ],
-            Operation::Read => vec![fault.clone().short(half.max(1)), fault],
-            Operation::Create => vec![full, fault],
-            Operation::Sync | Operation::SyncDir | Operation::Rename | Operation::Remove => {
-                vec![fault.clone().although_done(), fault]
-            }
-            _ => vec![fault],
-        };
-        for fault in faults {
-            let told = format!("{fault:?}");
-            let disk = FaultyStorage::new();
-            disk.fail(fault);
-            // Nothing makes the name of the journal's directory durable once its sync has failed, short
-            // of removing it: here the machine goes down then.
-            let is_lost = call.operation == Operation::SyncDir && call.path == Path::new("");
-            let openings = if is_lost { 1 } else { script.openings };
-            let acked = run(&disk, Script { openings, ..script });
-            disk.stop_failing();
-            for left in disk.after_power_cut().chain([disk.after_kill()]) {
-                images += 1;
-                let modes = [RecoveryMode::TornTail, MODES[1 + nth % 3]];
-                if let Err(why) = check(&left, &acked, &modes, false) {
-                    panic!("{why}\nafter {told} at call {nth}, acknowledged {acked:?}");
-                }
-            }
+        // Nothing makes the name of the journal's directory durable once its sync has failed, short
+        // of removing it: here the machine goes down then.
+        let is_lost = call.operation == Operation::SyncDir && call.path == Path::new("");
+        let openings = if is_lost { 1 } else { script.openings };
+        let script = Script { openings, ..script };
+        for fault in failures(call, fault) {
+            let name = format!("{fault:?} at call {nth}");
+            // Before the fault it is the run without one.
+            let swept = sweep_from(
+                nth as u64 + 1,
+                &name,
+                &FaultyStorage::new(),
+                |disk| {
+                    disk.fail(fault.clone());
+                    run(disk, script)
+                },
+                |image, acked: &[Acked]| {
+                    let mode = MODES[1 + (image.nth + nth) % 3];
+                    let modes = [RecoveryMode::TornTail, mode];
+                    check(&image.disk, acked, &modes, is_soak())
+                },
+            );
+            images += swept.images().unwrap_or_else(|broken| panic!("{broken}"));
         }
     }
     images
 }
 
+/// The ways in which a call may fail.
+fn failures(call: &Call, fault: Fault) -> Vec<Fault> {
+    let full = fault.clone().kind(ErrorKind::StorageFull);
+    let half = usize::try_from(call.bytes / 2).unwrap();
+    match call.operation {
+        Operation::Append => vec![
+            fault.clone().short(half),
+            fault.clone().torn(half),
+            fault.clone().torn(half).times(2),
+            fault.clone().although_done(),
+            full,
+            fault,
+        ],
+        Operation::Read => vec![fault.clone().short(half.max(1)), fault],
+        Operation::Create => vec![fault.clone().although_done(), full, fault],
+        Operation::Sync | Operation::SyncDir | Operation::Rename | Operation::Remove => {
+            vec![fault.clone().although_done(), fault]
+        }
+        _ => vec![fault],
+    }
+}
+
 #[test]
 fn after_any_failure_what_was_acknowledged_is_there() {
-    for script in [ALWAYS, GROUPS, NEVER] {
-        let images = after_any_failure(script);
-        assert!(images > 1_000, "{images}");
-    }
+    let images = after_any_failure(ALWAYS);
+    tell(&format!("journal, each call failing: {images} images"));
+    assert!(images > 10_000, "{images}");
+}
+
+#[test]
+fn after_any_failure_of_groups_what_was_acknowledged_is_there() {
+    let few = Script {
+        openings: 1,
+        ..GROUPS
+    };
+    let images = after_any_failure(if is_soak() { GROUPS } else { few });
+    tell(&format!(
+        "journal, groups, each call failing: {images} images"
+    ));
+    assert!(images > 1_000, "{images}");
+}
+
+#[test]
+fn after_any_failure_of_buffered_appends_what_was_synced_is_there() {
+    let few = Script {
+        openings: 1,
+        ..NEVER
+    };
+    let images = after_any_failure(if is_soak() { NEVER } else { few });
+    tell(&format!(
+        "journal, never, each call failing: {images} images"
+    ));
+    assert!(images > 1_000, "{images}");
 }
 
 #[test]
@@ -227,6 +336,41 @@ fn each_acknowledgement_follows_the_syncs_that_cover_it() {
             is_covered(&disk, &payload(number), calls).unwrap();
             if script.batch == 1 && script.policy == SyncPolicy::Always {
                 is_covered(&disk, &payload(number), calls - 1).unwrap_err();
+            }
+        }
+    }
+}
+
+/// An append that fails with some of it written, and a crash at every call after it: what it left is cut
+/// off, and the records behind it are written over it.
+#[test]
+fn what_a_failed_append_left_is_never_taken_for_damage() {
+    for after in [3, 5] {
+        for (name, fault) in [
+            ("torn", Fault::on(Operation::Append).torn(200)),
+            ("done", Fault::on(Operation::Append).although_done()),
+            (
+                "torn twice",
+                Fault::on(Operation::Append).torn(300).times(2),
+            ),
+        ] {
+            for script in [ALWAYS, GROUPS] {
+                let fault = fault.clone().after(after);
+                let name = format!("journal, append {after} {name}, groups of {}", script.batch);
+                sweep(
+                    &name,
+                    &FaultyStorage::new(),
+                    |disk| {
+                        disk.fail(fault.clone());
+                        run(disk, script)
+                    },
+                    |image, acked: &[Acked]| {
+                        let nth = image.nth + usize::try_from(image.call).unwrap_or(0);
+                        let modes = [RecoveryMode::TornTail, MODES[1 + nth % 3]];
+                        check(&image.disk, acked, &modes, false)
+                    },
+                )
+                .holds();
             }
         }
     }

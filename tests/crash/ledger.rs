@@ -1,8 +1,8 @@
 //! A journal under a script, and what must be in it afterwards.
 
 use backstop::durable::journal::{
-    AppendError, Journal, JournalConfig, OpenError, OpenMode, OpenReport, Opener, RecoveryMode,
-    SyncPolicy,
+    AppendError, Journal, JournalConfig, OpenError, OpenMode, OpenReport, Opener, ReadError,
+    RecoveryMode, SyncPolicy,
 };
 use backstop::durable::storage::faulty::FaultyStorage;
 use backstop::kernel::clock::Clock;
@@ -16,7 +16,8 @@ const DIR: &str = "ledger";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Acked {
     pub(crate) sequence: u64,
-    /// The number of the payload.
+    /// The number of the payload. 0: nothing was acknowledged, but a compaction through this sequence is
+    /// under way or done.
     pub(crate) payload: u32,
     /// How many calls there were then.
     pub(crate) calls: u64,
@@ -32,6 +33,10 @@ pub(crate) struct Script {
     pub(crate) batches: u32,
     /// Records of a batch: appended by tasks that wait together.
     pub(crate) batch: u32,
+    /// Whether it compacts after every third batch.
+    pub(crate) compacts: bool,
+    /// Bytes that are set aside.
+    pub(crate) reserve: u64,
     /// Whether it closes the journal before it opens it again, or just lets go of it.
     pub(crate) closes: bool,
 }
@@ -42,6 +47,8 @@ pub(crate) const ALWAYS: Script = Script {
     openings: 2,
     batches: 5,
     batch: 1,
+    compacts: false,
+    reserve: 0,
     closes: false,
 };
 
@@ -83,7 +90,11 @@ pub(crate) fn open(
 pub(crate) type Found = BTreeMap<u64, u32>;
 
 pub(crate) fn read(journal: &Journal) -> Result<Found, String> {
-    let mut reader = journal.read(1).map_err(|error| format!("{error:?}"))?;
+    let reader = match journal.read(1) {
+        Err(ReadError::Removed { first }) => journal.read(first),
+        reader => reader,
+    };
+    let mut reader = reader.map_err(|error| format!("{error:?}"))?;
     let mut found = Found::new();
     while let Some(record) = reader.next().map_err(|error| format!("{error:?}"))? {
         let number = number_of(record.payload)
@@ -128,7 +139,8 @@ pub(crate) fn run(disk: &FaultyStorage, script: Script) -> Vec<Acked> {
 impl Run<'_> {
     fn open_and_append(&mut self) {
         let config = config(self.script.policy, RecoveryMode::TornTail)
-            .segment_bytes(self.script.segment_bytes);
+            .segment_bytes(self.script.segment_bytes)
+            .reserve_bytes(self.script.reserve);
         let Ok((journal, _)) = open(self.disk, config, &self.clock) else {
             return;
         };
@@ -136,6 +148,9 @@ impl Run<'_> {
             self.append(&journal);
             if self.script.policy != SyncPolicy::Always && nth % 2 == 1 {
                 self.sync(&journal);
+            }
+            if self.script.compacts && nth % 3 == 2 {
+                self.compact(&journal);
             }
         }
         if self.script.closes && journal.close().is_ok() {
@@ -172,6 +187,18 @@ impl Run<'_> {
         }
     }
 
+    /// Gives up all but the last three records.
+    fn compact(&mut self, journal: &Journal) {
+        let last = self.acked.last().map_or(0, |acked| acked.sequence);
+        let through = last.saturating_sub(3);
+        self.acked.push(Acked {
+            sequence: through,
+            payload: 0,
+            calls: self.disk.calls(),
+        });
+        let _removed = journal.compact(through);
+    }
+
     fn sync(&mut self, journal: &Journal) {
         if let Ok(through) = journal.sync() {
             self.acknowledge(through);
@@ -192,13 +219,30 @@ impl Run<'_> {
     }
 }
 
+/// The last sequence that may have been removed.
+pub(crate) fn compacted(acked: &[Acked]) -> u64 {
+    let asked = acked.iter().filter(|acked| acked.payload == 0);
+    asked.map(|acked| acked.sequence).max().unwrap_or(0)
+}
+
+/// Whether both hold the same, but for what was removed: a crash may bring it back.
+fn is_same(found: &Found, again: &Found, acked: &[Acked]) -> bool {
+    let from = compacted(acked) + 1;
+    found.range(from..).eq(again.range(from..))
+}
+
 /// All that was acknowledged is there; what else is there was appended; and there is no gap, but that
 /// `SkipDamaged` may leave one behind the last acknowledged record.
 pub(crate) fn is_sound(found: &Found, acked: &[Acked], mode: RecoveryMode) -> Result<(), String> {
+    let compacted = compacted(acked);
+    let first = found.first_key_value().map_or(0, |(first, _)| *first);
     for Acked {
         sequence, payload, ..
     } in acked
     {
+        if *payload == 0 || (*sequence <= compacted && *sequence < first) {
+            continue;
+        }
         match found.get(sequence) {
             Some(there) if there == payload => {}
             there => {
@@ -208,7 +252,7 @@ pub(crate) fn is_sound(found: &Found, acked: &[Acked], mode: RecoveryMode) -> Re
             }
         }
     }
-    let is_whole = (1..)
+    let is_whole = (first..)
         .zip(found.keys())
         .all(|(expected, at)| expected == *at);
     if !is_whole && mode != RecoveryMode::SkipDamaged {
@@ -267,7 +311,7 @@ pub(crate) fn check(
         for left in open.after_power_cut() {
             match opened(&left, mode)? {
                 None => return Err("strict refuses what it opened, after a power cut".to_owned()),
-                Some((_, again)) if again == found => {}
+                Some((_, again)) if is_same(&found, &again, acked) => {}
                 Some((_, again)) => {
                     return Err(format!(
                         "{}: served {found:?}, and after a power cut {again:?}",

@@ -10,7 +10,6 @@ use backstop::durable::storage::Operation;
 use backstop::durable::storage::faulty::{Fault, FaultyStorage, SyncKind};
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 

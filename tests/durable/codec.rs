@@ -9,7 +9,7 @@ use backstop::durable::snapshot::{
 };
 use proptest::prelude::*;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -281,7 +281,7 @@ fn sn2e_a_huge_length_is_an_error_and_no_allocation() {
         units,
         "postcard: a sequence of empty elements is longer than 65,536"
     );
-    let pairs = text(Postcard.decode::<BTreeMap<(), ()>>(&huge));
+    let pairs = text(Postcard.decode::<BTreeSet<()>>(&huge));
     assert!(pairs.contains("longer than 65,536"), "{pairs}");
     let few = Postcard.encode(&vec![(); 60_000]).unwrap();
     assert_eq!(Postcard.decode::<Vec<()>>(&few).unwrap().len(), 60_000);
@@ -373,6 +373,14 @@ fn refused(sequence: u64, store: &MemoryStore) -> StateError {
     }
 }
 
+/// Says nothing about versions.
+#[derive(Serialize, Deserialize)]
+struct Plain(String);
+
+impl State for Plain {
+    const TYPE: &'static str = "act";
+}
+
 #[test]
 fn sn2d_another_type_codec_or_version_is_named_or_migrated() {
     let store = MemoryStore::keeping(10).unwrap();
@@ -405,11 +413,6 @@ fn sn2d_another_type_codec_or_version_is_named_or_migrated() {
     };
     assert_eq!(refused(5, &store), other);
     // A type that says nothing about versions knows its own.
-    #[derive(Serialize, Deserialize)]
-    struct Plain(String);
-    impl State for Plain {
-        const TYPE: &'static str = "act";
-    }
     let plain = Checkpoints::<Plain>::new(Arc::new(store.clone()), "acts").unwrap();
     let recovered = plain.latest().unwrap();
     assert_eq!(recovered.restored.unwrap().sequence, 1);

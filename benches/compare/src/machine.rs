@@ -3,20 +3,8 @@
 use std::fs;
 use std::thread::available_parallelism;
 
-/// Packages whose versions are named.
-const PACKAGES: [&str; 9] = [
-    "tower",
-    "tower-resilience",
-    "seatbelt",
-    "tokio",
-    "backon",
-    "recloser",
-    "failsafe",
-    "circuitbreaker-rs",
-    "backstop",
-];
-
-pub(crate) fn describe() -> String {
+/// With the versions of these packages, and what a run itself adds to the load.
+pub(crate) fn describe(packages: &[&str], load_of_a_run: &str) -> String {
     let unknown = || "unknown".to_owned();
     let field = |path: &str, key: &str, split: char| {
         let text = fs::read_to_string(path).ok()?;
@@ -42,14 +30,15 @@ pub(crate) fn describe() -> String {
         .take(3)
         .collect::<Vec<_>>()
         .join(" ");
-    let versions = PACKAGES
+    let versions: Vec<_> = packages
+        .iter()
         .map(|name| format!("{name} {}", version(name).unwrap_or("unknown")))
-        .join(", ");
+        .collect();
+    let versions = versions.join(", ");
     let rustc = env!("COMPARE_RUSTC");
     format!(
         "CPU {cpu}, {cores} cores; {system}, kernel {kernel}; {rustc}\n{versions}\n\
-        load average over the last 1, 5 and 15 minutes: {load}; the run itself makes 1, with two threads 2; \
-        a busier machine makes the figures of two threads worthless"
+        load average over the last 1, 5 and 15 minutes: {load}; {load_of_a_run}"
     )
 }
 

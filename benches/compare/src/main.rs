@@ -1,6 +1,7 @@
-//! backstop's policies beside their peers: the same work, one process, one run. `cargo bench` here does it all and ends
-//! with a table; a name runs the family of it (`cargo bench -- bulkhead`; `breaker`, `timeout`, `retry`, `stack`), and the
-//! table has what was run; `cargo bench -- --test` runs each bench once and makes no table.
+//! backstop's policies beside their peers: the same work, one process, one run. `cargo bench --bin compare` does it all
+//! and ends with a table; a name runs the family of it (`cargo bench --bin compare -- bulkhead`; `breaker`, `timeout`,
+//! `retry`, `stack`), and the table has what was run; `-- --test` runs each bench once and makes no table. What survives a
+//! crash is measured by `--bin durable`; without a name `cargo bench` runs both.
 //!
 //! The work is a call that is ready at its first poll, so what is measured is the policy. All get the values of
 //! `settings.rs`, or the nearest they offer. Each sample is measured only after a call showed that the policy is in the
@@ -74,6 +75,7 @@
 
 mod call;
 mod drive;
+mod estimate;
 mod machine;
 mod ours;
 mod peers;
@@ -92,11 +94,9 @@ use criterion::Criterion;
 use tokio::runtime::Builder;
 
 use crate::call::{Again, Backend, FetchAdd, Tower};
+use crate::estimate::OUTPUT;
 use crate::scenario::Load;
 use crate::suite::{Measured, Plan, Row, Suite, Window};
-
-/// Named here, so that the table reads what this run wrote whatever the environment says.
-pub(crate) const OUTPUT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/criterion");
 
 fn main() -> ExitCode {
     let given = |flag: &str| env::args().any(|arg| arg == flag);
@@ -121,7 +121,7 @@ fn main() -> ExitCode {
     };
     let started = SystemTime::now();
     let measured = run(plan);
-    if test || given("--list") || given("--profile-time") {
+    if test || given("--list") || given("--profile-time") || measured.is_empty() {
         println!("No table: nothing was measured.");
         return ExitCode::SUCCESS;
     }

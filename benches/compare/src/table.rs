@@ -4,25 +4,30 @@
 use std::collections::HashMap;
 use std::error::Error;
 use std::fmt::Write;
-use std::fs;
-use std::path::PathBuf;
 use std::time::SystemTime;
 
-use serde_json::Value;
-
+use crate::estimate::Estimate;
+use crate::machine;
 use crate::scenario::{self, Load, Scenario};
 use crate::suite::Measured;
-use crate::{OUTPUT, machine};
 
 pub(crate) const F: &str = "fetch_add";
 pub(crate) const BARE: &str = "bare";
 
-#[derive(Clone, Copy)]
-struct Estimate {
-    ns: f64,
-    /// Half of the confidence interval, as a part of the estimate.
-    error: f64,
-}
+/// Packages whose versions are named.
+const PACKAGES: [&str; 9] = [
+    "tower",
+    "tower-resilience",
+    "seatbelt",
+    "tokio",
+    "backon",
+    "recloser",
+    "failsafe",
+    "circuitbreaker-rs",
+    "backstop",
+];
+
+const LOAD: &str = "the run itself makes 1, with two threads 2; a busier machine makes the figures of two threads worthless";
 
 struct Estimates(HashMap<(&'static str, &'static str), Estimate>);
 
@@ -33,17 +38,14 @@ impl Estimates {
 }
 
 pub(crate) fn print(measured: &[Measured], started: SystemTime) -> Result<(), Box<dyn Error>> {
-    if measured.is_empty() {
-        return Err("no row was run; does the filter match one?".into());
-    }
     let mut estimates = HashMap::new();
     for Measured { scenario, row } in measured {
-        let estimate = read(scenario.name, row.name, started)
+        let estimate = Estimate::read(scenario.name, row.name, started)
             .map_err(|error| format!("{}/{}: {error}", scenario.name, row.name))?;
         estimates.insert((scenario.name, row.name), estimate);
     }
     let table = lines(measured, &Estimates(estimates));
-    println!("\n{}\n{NOTES}{table}", machine::describe());
+    println!("\n{}\n{NOTES}{table}", machine::describe(&PACKAGES, LOAD));
     Ok(())
 }
 
@@ -51,32 +53,6 @@ const NOTES: &str = "F = one uncontended relaxed fetch_add of the same family in
 estimate for one call and half its 95 % confidence interval.\nover bare: what the policy adds to the bare call, in F. \
 ratio: the peer's ns over those of the row of ours that does the same work in the same style. -: the row it is made of \
 was not run.\n";
-
-/// The slope where criterion fitted one, else the mean; refused if it is not of this run.
-fn read(group: &str, name: &str, started: SystemTime) -> Result<Estimate, Box<dyn Error>> {
-    let path = PathBuf::from_iter([OUTPUT, group, name, "new", "estimates.json"]);
-    if fs::metadata(&path)?.modified()? < started {
-        return Err("the estimate is of an earlier run".into());
-    }
-    let all: Value = serde_json::from_str(&fs::read_to_string(&path)?)?;
-    let estimate = if all["slope"].is_null() {
-        &all["mean"]
-    } else {
-        &all["slope"]
-    };
-    let number = |value: &Value| {
-        value
-            .as_f64()
-            .ok_or("criterion's file has another form than expected")
-    };
-    let ns = number(&estimate["point_estimate"])?;
-    let interval = &estimate["confidence_interval"];
-    let width = number(&interval["upper_bound"])? - number(&interval["lower_bound"])?;
-    Ok(Estimate {
-        ns,
-        error: width / 2.0 / ns,
-    })
-}
 
 fn lines(measured: &[Measured], estimates: &Estimates) -> String {
     let mut table = String::new();

@@ -1,6 +1,6 @@
 //! Records that are written together, in the form in which they are written.
 
-use super::format::{RECORD_HEADER, record_len};
+use super::format::{RECORD_HEADER, RECORD_TRAILER, record_len};
 use super::waiters::Place;
 
 /// A buffer of at most this size keeps it for ever.
@@ -29,10 +29,6 @@ impl Batch {
         self.bytes.len()
     }
 
-    pub(super) fn count(&self) -> u64 {
-        self.count
-    }
-
     pub(super) fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
@@ -43,15 +39,18 @@ impl Batch {
 
     /// Puts a record behind the others. `length` is that of `payload`.
     pub(super) fn push(&mut self, length: u32, kind: u32, wall_nanos: u64, payload: &[u8]) {
-        let end = self.bytes.len() + record_bytes(length);
-        self.bytes.reserve(record_bytes(length));
+        // Not more than a trailer and what comes before it.
+        const ZEROS: [u8; RECORD_TRAILER + 8] = [0; RECORD_TRAILER + 8];
+        let bytes = record_bytes(length);
+        self.bytes.reserve(bytes);
         let mut header = [0; RECORD_HEADER];
         header[0..4].copy_from_slice(&length.to_le_bytes());
         header[4..8].copy_from_slice(&kind.to_le_bytes());
         header[16..24].copy_from_slice(&wall_nanos.to_le_bytes());
         self.bytes.extend_from_slice(&header);
         self.bytes.extend_from_slice(payload);
-        self.bytes.resize(end, 0);
+        self.bytes
+            .extend_from_slice(&ZEROS[..bytes - RECORD_HEADER - payload.len()]);
         self.count += 1;
     }
 
@@ -101,4 +100,49 @@ pub(super) fn noted(bytes: &[u8]) -> (u32, u32, u64) {
     let mut wall = [0; 8];
     wall.copy_from_slice(&bytes[16..24]);
     (u32_at(0), u32_at(4), u64::from_le_bytes(wall))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jn2m_a_buffer_keeps_its_room_and_gives_back_what_was_rare() {
+        let mut batch = Batch::default();
+        let fill = |batch: &mut Batch, length: usize| {
+            let payload = vec![7; length];
+            batch.push(u32::try_from(length).unwrap(), 1, 2, &payload);
+            batch.clear();
+            batch.bytes.capacity()
+        };
+        let kept = fill(&mut batch, 500_000);
+        for _ in 0..1_000 {
+            assert_eq!(fill(&mut batch, 10), kept);
+        }
+        // A large one is kept while it is needed now and then ...
+        let large = fill(&mut batch, 8 << 20);
+        for _ in 0..10 {
+            for _ in 0..PATIENCE {
+                assert_eq!(fill(&mut batch, 10), large);
+            }
+            assert_eq!(fill(&mut batch, 8 << 20), large);
+        }
+        // ... and no longer.
+        for _ in 0..PATIENCE {
+            assert_eq!(fill(&mut batch, 10), large);
+        }
+        assert_eq!(fill(&mut batch, 10), KEPT);
+    }
+
+    #[test]
+    fn a_record_is_noted_whole() {
+        let mut batch = Batch::default();
+        batch.push(5, 6, 7, b"hello");
+        batch.push(0, 8, 9, b"");
+        assert_eq!((batch.count, batch.len()), (2, 56 + 48));
+        assert_eq!(noted(batch.bytes_mut()), (5, 6, 7));
+        batch.forget(56, 1);
+        assert_eq!(noted(batch.bytes_mut()), (0, 8, 9));
+        assert_eq!(batch.count, 1);
+    }
 }

@@ -58,13 +58,17 @@ impl Drop for Turn<'_> {
 impl Core {
     pub(super) fn compact(&self, through: u64) -> Result<Compaction, CompactError> {
         let _turn = Turn::take(self).ok_or(CompactError::Running)?;
-        match self.queue.lock().refusal() {
-            Some(AppendError::Poisoned(cause)) => {
-                return Err(CompactError::Poisoned(cause.clone()));
+        // If the journal is closed or poisoned meanwhile, nobody else may have the directory yet.
+        let _lock = {
+            let queue = self.queue.lock();
+            match queue.refusal() {
+                Some(AppendError::Poisoned(cause)) => {
+                    return Err(CompactError::Poisoned(cause.clone()));
+                }
+                Some(AppendError::Closed) => return Err(CompactError::Closed),
+                _ => queue.share_lock(),
             }
-            Some(AppendError::Closed) => return Err(CompactError::Closed),
-            _ => {}
-        }
+        };
         let victims = self.site.removable(through);
         let mut done = Compaction::default();
         let Some(last) = victims.last() else {
@@ -92,10 +96,14 @@ impl Core {
             LowWater::At(before) => before.max(sequence),
             _ => sequence,
         };
-        match low_water::write(storage, dir, sequence) {
+        let write = || {
+            let _turn = self.site.names.lock();
+            low_water::write(storage, dir, sequence)
+        };
+        match write() {
             Err(error) if error.is_full() && self.reserve.give_back(storage, dir)? => {
                 self.announce([EventKind::ReserveGivenBack]);
-                let marked = low_water::write(storage, dir, sequence);
+                let marked = write();
                 if marked.is_err() {
                     self.take_reserve();
                 }
@@ -105,7 +113,8 @@ impl Core {
         }
     }
 
-    /// The oldest first, so that what is left has no gap.
+    /// The oldest first, and each durably before the next, so that what is left has no gap, whatever a
+    /// crash brings back.
     fn remove(&self, victims: &[SegmentInfo], done: &mut Compaction) -> Result<(), StorageError> {
         let (storage, dir) = (&*self.site.storage, &*self.site.dir);
         for victim in victims {
@@ -119,11 +128,13 @@ impl Core {
             done.segments += 1;
             done.bytes = done.bytes.saturating_add(victim.len);
             done.through = victim.last_sequence;
+            // If a crash brings it back, the mark says that it is not needed.
+            let _turn = self.site.names.lock();
+            storage
+                .sync_dir(dir)
+                .map_err(StorageError::at(Operation::SyncDir, dir))?;
         }
-        // If a crash brings some of them back, the mark says that they are not needed.
-        storage
-            .sync_dir(dir)
-            .map_err(StorageError::at(Operation::SyncDir, dir))
+        Ok(())
     }
 
     /// Sets the reserve aside if it is not. Without it the journal works, until the disk is full.

@@ -15,7 +15,6 @@ use crate::kernel::sync::{AtomicBool, Mutex, MutexGuard, park, wake_all};
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::SystemTime;
 
 /// What the handles of a journal share.
 #[derive(Debug)]
@@ -54,7 +53,7 @@ const ROUNDS: u32 = 64;
 struct Led {
     durable: u64,
     error: Option<AppendError>,
-    again: Option<Lead>,
+    again: Option<Call>,
 }
 
 impl Engine {
@@ -71,14 +70,7 @@ impl Engine {
 
     /// The time of day in nanoseconds since 1970.
     pub(super) fn wall_nanos(&self) -> u64 {
-        let since = self
-            .site
-            .clock
-            .wall()
-            .duration_since(SystemTime::UNIX_EPOCH);
-        since.map_or(0, |since| {
-            u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
-        })
+        self.site.clock.wall_nanos()
     }
 
     /// The last sequence, if all up to it are durable.
@@ -316,9 +308,8 @@ impl Core {
         let aftermath = queue.finish(lead, done, before);
         let told = self.tell(&mut queue, kinds(news));
         drop(queue);
-        if let Some(told) = told {
-            told.run();
-        }
+        // Also if somebody's waker panics.
+        let _told = told.map(Later::new);
         Led {
             durable,
             error,
@@ -327,10 +318,13 @@ impl Core {
     }
 
     /// Leads for tasks, on a thread that was asked for this.
-    fn lead_for_tasks(&self) {
-        let mut lead = self.queue.lock().take_called();
+    fn lead_for_tasks(&self, call: Call) {
+        let mut called = Some(call);
         for round in 1..=ROUNDS {
-            let Some(led) = lead else {
+            let Some(call) = called.take() else {
+                return;
+            };
+            let Some(lead) = self.answer(call) else {
                 return;
             };
             let before = if round < ROUNDS {
@@ -338,55 +332,67 @@ impl Core {
             } else {
                 Before::Own
             };
-            lead = self.lead(led, before).again;
+            called = self.lead(lead, before).again;
         }
+    }
+
+    /// Takes the lead that was called for, unless another was faster or there is nothing to do.
+    fn answer(&self, mut call: Call) -> Option<Lead> {
+        let mut queue = self.queue.lock();
+        let lead = queue.take_called();
+        if lead.is_some() {
+            call.ticket = None;
+        }
+        drop(queue);
+        // A call that comes to nothing is over.
+        drop(call);
+        lead
     }
 
     /// What has waited for the unlock. The next one to lead comes first: it writes while the others
     /// wake up.
-    fn run(&self, aftermath: Aftermath) -> Option<Lead> {
+    fn run(&self, aftermath: Aftermath) -> Option<Call> {
         let Aftermath {
             next,
             ended,
             writer,
             lock,
         } = aftermath;
+        // Also if the runtime that is called panics.
+        let ended = Later::new(Ended(ended));
         // Others may open the directory before those who waited hear of it.
         drop(lock);
         let again = self.send(next);
-        if !ended.is_empty() {
-            wake_all(ended.into_iter().filter_map(|ended| ended.waker).collect());
-        }
+        drop(ended);
         drop(writer);
         again
     }
 
-    fn send(&self, next: Next) -> Option<Lead> {
+    fn send(&self, next: Next) -> Option<Call> {
         match next {
-            Next::Nobody => None,
-            Next::Thread(waker) => {
-                waker.wake();
-                None
-            }
-            Next::Runtime(runtime, ticket) => {
-                self.call(&runtime, ticket);
-                None
-            }
-            Next::Tasks(tasks) => {
-                wake_all(tasks);
-                None
-            }
-            Next::Again(lead) => Some(lead),
+            Next::Nobody => {}
+            Next::Thread(waker) => waker.wake(),
+            Next::Runtime(runtime, ticket) => self.call(&runtime, ticket),
+            Next::Tasks(tasks) => wake_all(tasks),
+            Next::Again(ticket) => return Some(self.called(ticket)),
+        }
+        None
+    }
+
+    fn called(&self, ticket: Ticket) -> Call {
+        Call {
+            core: self.clone(),
+            ticket: Some(ticket),
         }
     }
 
     /// Calls a thread of `runtime` to lead.
     pub(super) fn call(&self, runtime: &Runtime, ticket: Ticket) {
-        let call = Call {
-            core: self.clone(),
-            ticket: Some(ticket),
-        };
-        runtime.spawn_blocking(move || call.follow());
+        let call = self.called(ticket);
+        runtime.spawn_blocking(move || {
+            let core = call.core.clone();
+            core.lead_for_tasks(call);
+        });
     }
 }
 
@@ -418,18 +424,50 @@ struct Call {
     ticket: Option<Ticket>,
 }
 
-impl Call {
-    fn follow(mut self) {
-        self.ticket = None;
-        self.core.lead_for_tasks();
-    }
-}
-
 impl Drop for Call {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket.take() {
             let next = self.core.queue.lock().unheard(ticket);
             self.core.send(next);
+        }
+    }
+}
+
+/// What runs code that is not ours, and must run also if such code panics before it.
+trait Due {
+    fn run(self);
+}
+
+struct Later<T: Due>(Option<T>);
+
+impl<T: Due> Later<T> {
+    const fn new(due: T) -> Self {
+        Self(Some(due))
+    }
+}
+
+impl<T: Due> Drop for Later<T> {
+    fn drop(&mut self) {
+        if let Some(due) = self.0.take() {
+            due.run();
+        }
+    }
+}
+
+impl Due for event::Aftermath<JournalEvent> {
+    fn run(self) {
+        Self::run(self);
+    }
+}
+
+/// Those whose wait has ended.
+struct Ended(Vec<Waiter>);
+
+impl Due for Ended {
+    fn run(self) {
+        if !self.0.is_empty() {
+            let wakers = self.0.into_iter().filter_map(|ended| ended.waker);
+            wake_all(wakers.collect());
         }
     }
 }

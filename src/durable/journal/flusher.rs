@@ -86,6 +86,8 @@ impl Flusher {
 fn again(flushed: &Result<u64, AppendError>) -> Option<bool> {
     match flushed {
         Ok(_) => Some(false),
+        // It is being closed, and stays open if that fails; when it is done, the bell says so.
+        Err(AppendError::Closed) => Some(true),
         Err(error) if error.is_final() => None,
         Err(_) => Some(true),
     }
@@ -130,6 +132,9 @@ impl Flusher {
                 .sleep_until(deadline)
                 .map_err(|_| NoTimers)?
                 .await;
+            if self.bell.is_closed() {
+                return Ok(());
+            }
             let Some(core) = self.engine.upgrade().map(Core) else {
                 return Ok(());
             };
@@ -140,5 +145,25 @@ impl Flusher {
                 None => return Ok(()),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jn2e_a_close_that_may_fail_does_not_end_the_flushes() {
+        assert_eq!(again(&Ok(1)), Some(false));
+        assert_eq!(again(&Err(AppendError::Closed)), Some(true));
+        let error = io::Error::other("a disk that fails");
+        let error = crate::durable::storage::StorageError::new(
+            crate::durable::storage::Operation::Sync,
+            "segment",
+            error,
+        );
+        let poisoned = super::super::refusal::Poisoned::by_sync(error.clone());
+        assert_eq!(again(&Err(AppendError::Storage(error))), Some(true));
+        assert_eq!(again(&Err(AppendError::Poisoned(poisoned))), None);
     }
 }

@@ -1,4 +1,4 @@
-//! The bytes of a journal, as `FORMAT.md` has them.
+//! The bytes of a journal. They stand in the docs of this room, byte by byte.
 
 /// How a segment begins.
 pub(crate) const MAGIC: [u8; 8] = *b"BSTPJRNL";

@@ -56,7 +56,8 @@ pub struct SegmentSummary {
     pub bytes: u64,
     /// Whether its header verifies.
     pub has_header: bool,
-    /// Whether a segment of a later epoch holds all that it holds, or it holds nothing.
+    /// Whether a segment of a later epoch holds all that it holds, or it holds nothing, or
+    /// what a compaction was to remove.
     pub is_stale: bool,
 }
 
@@ -122,6 +123,7 @@ pub fn inspect(
         ..SegmentSummary::of(&live.file)
     });
     let stale = found.lineup.stale.iter().chain(&found.lineup.void);
+    let stale = stale.chain(&found.lineup.compacted);
     Ok(Inspection {
         segments: live.chain(stale.map(SegmentSummary::of)).collect(),
         records: survey.records,

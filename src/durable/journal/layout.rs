@@ -76,7 +76,7 @@ pub(super) fn look(
     for entry in entries {
         let path = dir.join(&entry.name);
         let unfinished = entry.name.strip_suffix(NEW);
-        if unfinished.and_then(parse_segment_file_name).is_some() {
+        if !entry.is_dir && unfinished.and_then(parse_segment_file_name).is_some() {
             layout.unfinished.push(path);
         } else if let Some((epoch, first, salt)) = parse_segment_file_name(&entry.name) {
             if entry.is_dir {
@@ -87,8 +87,11 @@ pub(super) fn look(
                 Ok(segment) => layout.segments.push(segment),
                 Err(path) => layout.foreign.push(path),
             }
-        } else if !OWN.contains(&&*entry.name) && !(entry.is_dir && entry.name == QUARANTINE) {
-            layout.foreign.push(path);
+        } else {
+            let is_own = OWN.contains(&&*entry.name) || (entry.is_dir && entry.name == QUARANTINE);
+            if !is_own {
+                layout.foreign.push(path);
+            }
         }
     }
     take_copies_out(&mut layout);

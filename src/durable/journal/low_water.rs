@@ -1,6 +1,6 @@
 //! The low-water mark: up to where records were removed on purpose.
 //!
-//! Its bytes stand in `FORMAT.md`. The file is replaced in one step, so a crash never leaves a part of
+//! Its bytes stand in the docs of this room. The file is replaced in one step, so a crash never leaves a part of
 //! it: what is behind these bytes makes it damaged, as what is missing does.
 
 use super::tail::write_whole;

@@ -92,10 +92,61 @@
 //!
 //! # Format
 //!
-#![doc = include_str!("FORMAT.md")]
+//! Version 1. All integers are little-endian; CRCs are CRC-32C (Castagnoli).
+//!
+//! A journal is a directory of *segments*. A segment is a header of 64 bytes and records behind each
+//! other, each of them a multiple of 8 bytes long.
+//!
+//! ## Segment header
+//!
+//! | bytes | field | |
+//! |---|---|---|
+//! | 0..8 | magic | `BSTPJRNL` |
+//! | 8..12 | version | 1 |
+//! | 12..16 | header length | 64 |
+//! | 16..24 | epoch | one more than any before: each open starts a new one |
+//! | 24..32 | salt | random, so that bytes of another segment never verify in this one |
+//! | 32..40 | first sequence | of the first record here, if there is one |
+//! | 40..48 | synced through | the last sequence that was known durable when this was written; 0: none |
+//! | 48..56 | previous epoch | of the segment that the record before the first one is in; 0: there is none |
+//! | 56..60 | previous CRC | the *trailing* CRC of that record; 0: there is none |
+//! | 60..64 | CRC | of bytes 0..60 |
+//!
+//! Its file is named `{epoch}-{first sequence}-{salt}.segment`, each as 16 hexadecimal digits, so that
+//! records behind a damaged header can still be verified.
+//!
+//! ## Record
+//!
+//! | bytes | field | |
+//! |---|---|---|
+//! | 0..4 | length | of the payload |
+//! | 4..8 | kind | the user's |
+//! | 8..16 | sequence | one more than that of the record before |
+//! | 16..24 | wall time | nanoseconds since 1970, never less than that of the record before |
+//! | 24..32 | synced through | as in the segment header |
+//! | 32..36 | previous CRC | the trailing CRC of the record before, in this segment or an earlier one; 0: none |
+//! | 36..40 | header CRC | of the salt and bytes 0..36 |
+//! | 40.. | payload | |
+//! | | padding | zeros, so that the whole is a multiple of 8 |
+//! | last 4 | trailing CRC | of the salt, bytes 0..36, payload and padding |
+//!
+//! So each record verifies alone, and its link to the one before is checked apart.
+//!
+//! ## Low-water mark
+//!
+//! The file `low-water`, of 24 bytes; it is replaced in one step.
+//!
+//! | bytes | field | |
+//! |---|---|---|
+//! | 0..8 | magic | `BSTPLOWW` |
+//! | 8..12 | version | 1 |
+//! | 12..20 | sequence | records up to it may have been removed |
+//! | 20..24 | CRC | of bytes 0..20 |
+//!
 //! # Rules
 //!
 #![doc = include_str!("RULES.md")]
+#![allow(clippy::doc_markdown, reason = "a rule's id is no identifier")]
 
 mod append;
 mod batch;
@@ -136,8 +187,12 @@ mod watched;
 mod window;
 mod writer;
 
+#[cfg(all(test, backstop_loom))]
+mod loom_tests;
 #[cfg(test)]
 mod rig;
+#[cfg(all(test, backstop_shuttle))]
+mod shuttle_tests;
 #[cfg(all(test, not(any(backstop_loom, backstop_shuttle))))]
 mod tests;
 

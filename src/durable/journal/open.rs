@@ -41,7 +41,7 @@ pub struct Opener {
     config: JournalConfig,
     clock: Clock,
     snapshot: u64,
-    progress: Option<Box<dyn FnMut(&Progress) + Send>>,
+    progress: Option<Box<Tell<'static>>>,
 }
 
 impl Opener {
@@ -140,8 +140,11 @@ impl Opener {
             .compare_with_snapshot(self.snapshot, &found.lineup);
 
         let (verdict, plan) = self.decide(&found)?;
-        if found.survey.is_mark_damaged {
-            low_water::write(storage, dir, found.survey.low_water)?;
+        // Of a journal that ends before its mark only `PointInTime` comes to this.
+        let mark = found.survey.low_water.min(plan.last_sequence);
+        if found.survey.is_mark_damaged || mark < found.survey.low_water {
+            low_water::write(storage, dir, mark)?;
+            found.survey.low_water = mark;
         }
         let repaired = Work {
             storage,
@@ -283,13 +286,20 @@ impl Found {
             let path = dir.join(LOW_WATER);
             return Err(OpenError::Version { path, version });
         }
-        let lineup = line_up(storage, segments)?;
-        let survey = survey(storage, dir, &lineup, low_water, tell)?;
+        let mut lineup = line_up(storage, segments)?;
+        let mut found = survey(storage, dir, &lineup, low_water, tell)?;
+        // Once, unless there are more gaps than are told one by one.
+        while let Some(first) = found.ends_compaction() {
+            if !lineup.compact(first) {
+                break;
+            }
+            found = survey(storage, dir, &lineup, low_water, &mut |_| {})?;
+        }
         Ok(Self {
             lineup,
             unfinished,
             foreign,
-            survey,
+            survey: found,
         })
     }
 
@@ -300,10 +310,16 @@ impl Found {
 
     /// The highest epoch that any file claims.
     fn epoch(&self) -> u64 {
-        let Lineup { live, stale, void } = &self.lineup;
+        let Lineup {
+            live,
+            stale,
+            void,
+            compacted,
+        } = &self.lineup;
         let live = live.iter().map(|live| &live.file);
         live.chain(stale)
             .chain(void)
+            .chain(compacted)
             .map(|file| file.identity.epoch)
             .max()
             .unwrap_or(0)

@@ -12,6 +12,7 @@ use super::runtime::Runtime;
 use super::waiters::{Ending, Hand, Place, Waiter, Waiters};
 use super::writer::{Failure, Order, Writer};
 use crate::durable::storage::{StorageError, StorageLock};
+use std::sync::Arc;
 use std::task::Waker;
 
 /// More than this at once makes no write cheaper.
@@ -39,8 +40,10 @@ pub(super) struct Queue {
     room: Vec<Place>,
     /// Why nothing is accepted any more.
     refusal: Option<AppendError>,
-    /// Of the directory.
-    lock: Option<Box<dyn StorageLock>>,
+    /// It is closed, and nothing is to be done any more.
+    is_retired: bool,
+    /// Of the directory; a compaction that is running has it, too.
+    lock: Option<Arc<dyn StorageLock>>,
     /// At most so many bytes are buffered.
     buffer_bytes: usize,
     /// From so many bytes on they are written, whether or not somebody waits.
@@ -96,8 +99,8 @@ pub(super) enum Next {
     Runtime(Runtime, Ticket),
     /// Those of these tasks that still run: they come and see.
     Tasks(Vec<Waker>),
-    /// Who has just led.
-    Again(Lead),
+    /// Who has just led, once it has woken the others.
+    Again(Ticket),
 }
 
 /// What a lead came to, for those who listen.
@@ -118,7 +121,7 @@ pub(super) struct Aftermath {
     pub(super) ended: Vec<Waiter>,
     /// Of a poisoned or closed journal.
     pub(super) writer: Option<Box<Writer>>,
-    pub(super) lock: Option<Box<dyn StorageLock>>,
+    pub(super) lock: Option<Arc<dyn StorageLock>>,
 }
 
 impl Queue {
@@ -143,7 +146,8 @@ impl Queue {
             waiters: Waiters::new(),
             room: Vec::new(),
             refusal: None,
-            lock,
+            is_retired: false,
+            lock: lock.map(Arc::from),
             buffer_bytes,
             flush_bytes,
             is_buffered,
@@ -191,10 +195,10 @@ impl Queue {
         self.events
     }
 
-    /// Accepts nothing more, until [`reopen`](Self::reopen). `false` if it was closed before.
+    /// Accepts nothing more, until [`reopen`](Self::reopen). `false` if all of the closing is done.
     pub(super) fn close(&mut self) -> Result<bool, AppendError> {
         match &self.refusal {
-            Some(AppendError::Closed) => Ok(false),
+            Some(AppendError::Closed) => Ok(!self.is_retired),
             Some(refusal) => Err(refusal.clone()),
             None => {
                 self.refusal = Some(AppendError::Closed);
@@ -209,18 +213,29 @@ impl Queue {
         }
     }
 
-    /// What a closed journal holds is given back; nothing while somebody leads.
+    /// What a closed journal holds is given back; nothing while somebody leads or waits, and nothing
+    /// of a journal that is open again.
     pub(super) fn retire(&mut self) -> Option<Aftermath> {
+        if self.has_waiting() || !matches!(self.refusal, Some(AppendError::Closed)) {
+            return None;
+        }
+        let writer = self.writer.take()?;
+        self.is_retired = true;
         Some(Aftermath {
-            writer: Some(self.writer.take()?),
+            writer: Some(writer),
             lock: self.lock.take(),
             ..Aftermath::default()
         })
     }
 
     /// Gives the lock of the directory back, whoever leads.
-    pub(super) fn unlock(&mut self) -> Option<Box<dyn StorageLock>> {
+    pub(super) fn unlock(&mut self) -> Option<Arc<dyn StorageLock>> {
         self.lock.take()
+    }
+
+    /// Keeps the directory for as long as this is there, whatever becomes of the journal.
+    pub(super) fn share_lock(&self) -> Option<Arc<dyn StorageLock>> {
+        self.lock.clone()
     }
 
     /// What is to be told of a lead that comes to this, before it is finished.
@@ -398,7 +413,7 @@ impl Queue {
         self.next(Before::Unheard)
     }
 
-    fn has_waiting(&self) -> bool {
+    pub(super) fn has_waiting(&self) -> bool {
         !self.open.waiters.is_empty() || !self.room.is_empty()
     }
 
@@ -443,7 +458,7 @@ impl Queue {
             };
         }
         if before == Before::Borrowed {
-            return self.take().map_or(Next::Nobody, Next::Again);
+            return Next::Again(self.call());
         }
         if before == Before::Unheard {
             task = None;

@@ -6,7 +6,7 @@ use super::window::{CHUNK, Window};
 use crate::durable::storage::StorageError;
 
 /// Records begin at multiples of this.
-const STEP: u64 = 8;
+const STEP: usize = 8;
 
 /// What a power cut loses as a whole.
 const SECTOR: u64 = 512;
@@ -128,7 +128,7 @@ pub(super) fn search(
             return Ok(None);
         }
         let candidate = (0..)
-            .step_by(STEP as usize)
+            .step_by(STEP)
             .take_while(|at| at + RECORD_HEADER <= bytes.len())
             .find_map(|at| {
                 // Most places are ruled out by a glance: a checksum costs more.
@@ -141,13 +141,13 @@ pub(super) fn search(
                 is_header.then_some(at as u64)
             });
         let Some(at) = candidate else {
-            let looked_at = (bytes.len() - RECORD_HEADER) as u64 / STEP * STEP + STEP;
-            offset += looked_at;
+            let looked_at = (bytes.len() - RECORD_HEADER) / STEP * STEP + STEP;
+            offset += looked_at as u64;
             continue;
         };
         match look(window, offset + at, seed)? {
             Look::Record(found) => return Ok(Some(found)),
-            Look::Bad { len, .. } => offset += at + len.unwrap_or(STEP),
+            Look::Bad { len, .. } => offset += at + len.unwrap_or(STEP as u64),
         }
     }
 }

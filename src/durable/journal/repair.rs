@@ -10,7 +10,7 @@ use super::report::Stage;
 use super::rewrite::Rewriter;
 use super::survey::{Meter, Survey, Tell};
 use super::tail::{SegmentInfo, Tail};
-use super::walk::{Last, Lineup, Live, Step, Walk};
+use super::walk::{Last, Lineup, Step, Walk};
 use crate::durable::storage::{Operation, Storage, StorageError};
 use std::path::{Path, PathBuf};
 
@@ -53,11 +53,12 @@ impl Plan {
             epoch: epoch.checked_add(1)?,
             start: sound.checked_add(1)?,
             keep,
-            // Where damage is skipped, no sequence that was given for good is given again.
+            // Where damage is skipped, no sequence that was given for good is given again, and
+            // none in any mode that compaction was told of.
             last_sequence: if skips {
                 keep.sequence.max(watermark)
             } else {
-                keep.sequence
+                keep.sequence.max(survey.low_water)
             },
             skips,
             is_damaged: verdict != Verdict::Sound,
@@ -120,7 +121,7 @@ impl Work<'_> {
         }
         let mut rewriter = Rewriter::new(self.storage, self.dir, plan.epoch, plan.last_sequence);
         let written = self
-            .rewrite(&mut rewriter, plan, tell)
+            .rewrite(&mut rewriter, survey, plan, tell)
             .and_then(|rewritten| {
                 let (segments, tail) = rewriter.publish()?;
                 Ok((rewritten, segments, tail))
@@ -168,6 +169,9 @@ impl Work<'_> {
         }
         cuts.stays = stays;
         let subject = |file: &SegmentFile| (file.path.clone(), file.len);
+        // Nobody needs a copy of what was to be removed anyway.
+        cuts.removed
+            .extend(self.lineup.compacted.iter().map(subject));
         let empty = SEGMENT_HEADER as u64;
         let stale = self
             .lineup
@@ -195,14 +199,26 @@ impl Work<'_> {
     fn rewrite(
         &self,
         rewriter: &mut Rewriter<'_>,
+        survey: &Survey,
         plan: &Plan,
         tell: &mut Tell<'_>,
     ) -> Result<u64, OpenError> {
         let mut meter = Meter::new(Stage::Rewriting, 0, tell);
         let mut last_crc = None;
-        if plan.skips || plan.keep.sequence >= plan.start {
-            let live = &self.lineup.live;
-            let mut walk = Walk::new(self.storage, live, first_to_read(live, plan));
+        let last = if plan.skips {
+            u64::MAX
+        } else {
+            plan.keep.sequence
+        };
+        let begin = survey.segments.iter().position(|segment| {
+            let (first, last_there) = (segment.header.first_sequence, segment.last_sequence);
+            let has_records = last_there >= first;
+            has_records && last_there >= plan.start && first <= last && plan.start <= last
+        });
+        if let Some(begin) = begin {
+            // What stands behind damage is judged by what stands before it.
+            let begin = if plan.skips { 0 } else { begin };
+            let mut walk = Walk::new(self.storage, &self.lineup.live, begin);
             while let Some(found) = next_to_keep(&mut walk, plan)? {
                 if last_crc.is_none() {
                     rewriter.begin_after(walk.before(), plan.start)?;
@@ -214,10 +230,10 @@ impl Work<'_> {
             }
         }
         match last_crc {
-            None => rewriter.begin_after(plan.keep, plan.start)?,
+            None if begin.is_none() => rewriter.begin_after(plan.keep, plan.start)?,
+            Some(crc) if crc == plan.keep.crc => {}
             // What was read now must be what was judged before.
-            Some(crc) if crc != plan.keep.crc => return Err(self.unstable()),
-            Some(_) => {}
+            _ => return Err(self.unstable()),
         }
         if rewriter.last().sequence < plan.last_sequence {
             let next = plan.last_sequence.checked_add(1);
@@ -292,17 +308,6 @@ impl Work<'_> {
             dir: self.dir.to_owned(),
         }
     }
-}
-
-/// The number of the first segment that must be read again.
-fn first_to_read(live: &[Live], plan: &Plan) -> usize {
-    if plan.skips {
-        return 0;
-    }
-    live.iter()
-        .take_while(|live| live.file.identity.first <= plan.start)
-        .count()
-        .saturating_sub(1)
 }
 
 /// The next record that is written anew.

@@ -82,8 +82,8 @@ impl fmt::Display for OpenReport {
             f.write_str("; the low-water mark was damaged and is written anew")?;
         }
         if self.damage_count > 0 {
-            let (count, mode) = (self.damage_count, self.recovery.name());
-            write!(f, "; {count} damaged places ({mode}): ")?;
+            let (places, mode) = (self.damage_count, self.recovery.name());
+            write!(f, "; {places} damaged places ({mode}): ")?;
             write!(
                 f,
                 "{} bytes cut, {} sound records dropped, {} bytes quarantined",
@@ -93,8 +93,8 @@ impl fmt::Display for OpenReport {
                 write!(f, "\n  {damage}")?;
             }
             if self.damage_count > self.damage.len() as u64 {
-                let more = self.damage_count - self.damage.len() as u64;
-                write!(f, "\n  and {more} more")?;
+                let untold = self.damage_count - self.damage.len() as u64;
+                write!(f, "\n  and {untold} more")?;
             }
         }
         Ok(())

@@ -62,9 +62,15 @@ impl Reserve {
             return Ok(false);
         }
         let path = dir.join(RESERVE);
-        storage
-            .remove(&path)
-            .map_err(StorageError::at(Operation::Remove, &path))?;
+        let removed = storage.remove(&path);
+        if let Err(error) = &removed {
+            if error.kind() == ErrorKind::NotFound {
+                // Somebody who needed room has removed it by hand.
+                self.is_there.store(false, Ordering::Relaxed);
+                return Ok(false);
+            }
+        }
+        removed.map_err(StorageError::at(Operation::Remove, &path))?;
         self.is_there.store(false, Ordering::Relaxed);
         Ok(true)
     }

@@ -20,6 +20,10 @@ pub(super) struct Site {
     /// are only what they were when it was begun or opened.
     pub(super) segments: Mutex<Vec<SegmentInfo>>,
     pub(super) figures: Arc<Figures>,
+    /// Held over a change of names that has to be durable, and the sync that makes it so: a sync of a
+    /// directory that fails has lost the changes of others there, too, and their own would tell them
+    /// that all is well.
+    pub(super) names: Mutex<()>,
 }
 
 impl Site {

@@ -63,6 +63,7 @@ impl Opened {
                 segment_bytes: config.segment_bytes,
                 segments: Mutex::new(segments),
                 figures,
+                names: Mutex::new(()),
             },
             queue: Mutex::new(queue),
             record_limit: config.payload_limit(),

@@ -108,6 +108,17 @@ impl Survey {
         self.damage.first()
     }
 
+    /// Where the records begin behind the last gap that a compaction has left: its mark says that
+    /// nothing before is needed.
+    pub(super) fn ends_compaction(&self) -> Option<u64> {
+        let gaps = self
+            .damage
+            .iter()
+            .filter(|damage| damage.kind == DamageKind::Missing && !self.is_mark_damaged);
+        let behind = gaps.filter_map(|damage| damage.resumes_at);
+        behind.filter(|first| first - 1 <= self.low_water).max()
+    }
+
     /// The bytes from the first damage on.
     pub(super) fn bytes_behind_damage(&self, lineup: &Lineup) -> u64 {
         let Some(damage) = self.first_damage() else {

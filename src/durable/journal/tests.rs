@@ -1,5 +1,6 @@
 //! The engine over files in memory, and over disks that fail.
 
+mod attacks;
 mod buffered;
 mod compaction;
 mod failures;

@@ -27,6 +27,20 @@ pub(super) struct Lineup {
     pub(super) stale: Vec<SegmentFile>,
     /// Without a header and without a record, before others: a creation that failed left them.
     pub(super) void: Vec<SegmentFile>,
+    /// At or before the low-water mark as a whole, and not all that a compaction was to remove: a crash
+    /// undoes removals in any order.
+    pub(super) compacted: Vec<SegmentFile>,
+}
+
+impl Lineup {
+    /// Sets the segments aside that begin before `first`; `false` if there are none.
+    pub(super) fn compact(&mut self, first: u64) -> bool {
+        let is_before = |live: &&Live| live.file.identity.first < first;
+        let gone = self.live.iter().take_while(is_before).count();
+        let files = self.live.drain(..gone).map(|live| live.file);
+        self.compacted.extend(files);
+        gone > 0
+    }
 }
 
 /// The last record that was met, or what the first segment says of the one before it.
@@ -64,7 +78,8 @@ pub(super) struct Walk<'a> {
     storage: &'a dyn Storage,
     segments: &'a [Live],
     index: usize,
-    here: Option<Here>,
+    /// In a box, because it changes hands with every record.
+    here: Option<Box<Here>>,
     buffer: Vec<u8>,
     /// `None` before the first segment.
     last: Option<Last>,
@@ -237,7 +252,7 @@ impl<'a> Walk<'a> {
             Ok(header) => self.enter_by_header(live, header),
             Err(_) => self.enter_by_name(live, &mut window)?,
         };
-        let mut here = Here {
+        let mut here = Box::new(Here {
             index,
             seed: Seed::of(live.file.identity.salt),
             epoch: live.file.identity.epoch,
@@ -245,7 +260,7 @@ impl<'a> Walk<'a> {
             offset: (SEGMENT_HEADER as u64).min(window.len()),
             window,
             found: None,
-        };
+        });
         let overlaps = matches!(&damage, Some(damage) if damage.kind == DamageKind::Overlap);
         if live.file.header.is_err() && !live.is_headless {
             here.offset = here.window.len();
@@ -340,7 +355,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The next thing in this segment; no step at its end.
-    fn within(&mut self, mut here: Here) -> Result<(Here, Option<Step>), StorageError> {
+    fn within(&mut self, mut here: Box<Here>) -> Result<(Box<Here>, Option<Step>), StorageError> {
         if let Some(found) = here.found.take() {
             let record = self.accept(&mut here, found);
             return Ok((here, Some(record)));
@@ -369,7 +384,7 @@ impl<'a> Walk<'a> {
             }
             Look::Bad { kind, len } => (kind, here.offset.saturating_add(len.unwrap_or(8))),
         };
-        let is_torn = !self.has_damage && self.is_torn(&mut here, kind)?;
+        let is_torn = !self.has_damage && is_torn(&mut here, kind)?;
         self.has_damage = true;
         let offset = here.offset;
         self.resume(&mut here, from)?;
@@ -383,16 +398,6 @@ impl<'a> Walk<'a> {
             is_torn,
         };
         Ok((here, Some(Step::Damage(damage))))
-    }
-
-    fn is_torn(&self, here: &mut Here, kind: DamageKind) -> Result<bool, StorageError> {
-        match kind {
-            DamageKind::Incomplete => Ok(true),
-            DamageKind::RecordHeader | DamageKind::Payload => {
-                record::has_empty_sector(&mut here.window, here.offset)
-            }
-            _ => Ok(false),
-        }
     }
 
     /// Looks for the next record of this segment that verifies and was not met yet.
@@ -420,5 +425,16 @@ impl<'a> Walk<'a> {
         self.link = Some(found.crc);
         here.offset = found.end();
         Step::Record(here.index, found)
+    }
+}
+
+/// Whether what stands here instead of a record looks as a crash leaves it.
+fn is_torn(here: &mut Here, kind: DamageKind) -> Result<bool, StorageError> {
+    match kind {
+        DamageKind::Incomplete => Ok(true),
+        DamageKind::RecordHeader | DamageKind::Payload => {
+            record::has_empty_sector(&mut here.window, here.offset)
+        }
+        _ => Ok(false),
     }
 }

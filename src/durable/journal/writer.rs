@@ -4,8 +4,9 @@ use super::batch::{Batch, noted};
 use super::format::{RecordHeader, SEGMENT_HEADER, Seed, SegmentHeader, record_len};
 use super::refusal::{AppendError, Poisoned};
 use super::site::Site;
-use super::tail::{SegmentInfo, Tail, create_segment, write_whole};
+use super::tail::{NotBegun, SegmentInfo, Tail, create_segment, write_whole};
 use crate::durable::storage::{Operation, StorageError};
+use std::io::{self, ErrorKind};
 
 /// The end of the journal, in the hands of who leads: nobody else writes.
 #[derive(Debug)]
@@ -35,6 +36,22 @@ impl From<Failure> for AppendError {
             Failure::Write(error) => Self::Storage(error),
             Failure::Poisoned(poisoned) => Self::Poisoned(poisoned),
         }
+    }
+}
+
+/// Why the remains of a write are still there, or may be.
+enum CutFailed {
+    Truncate(StorageError),
+    Sync(Poisoned),
+}
+
+impl CutFailed {
+    /// What it means behind a write that failed.
+    fn after(self, write: StorageError) -> Failure {
+        Failure::Poisoned(match self {
+            Self::Truncate(cut) => Poisoned::by_cut(write, cut),
+            Self::Sync(poisoned) => poisoned,
+        })
     }
 }
 
@@ -179,17 +196,8 @@ impl Writer {
     }
 
     fn put(&mut self, site: &Site, bytes: &[u8], run: Run) -> Result<(), Failure> {
+        self.write_at_once(site, bytes)?;
         let tail = &mut self.tail;
-        if let Err(error) = write_whole(&*tail.file, bytes) {
-            let write = StorageError::new(Operation::Append, &tail.path, error);
-            return Err(match tail.file.truncate(tail.len) {
-                Ok(()) => Failure::Write(write),
-                Err(error) => {
-                    let cut = StorageError::new(Operation::Truncate, &tail.path, error);
-                    Failure::Poisoned(Poisoned::by_cut(write, cut))
-                }
-            });
-        }
         let len = bytes.len() as u64;
         tail.len += len;
         tail.last_sequence += run.records;
@@ -200,7 +208,53 @@ impl Writer {
         Ok(())
     }
 
+    /// Writes all of it, in one call if that can be had. What the file takes in part is cut off and
+    /// written anew, not gone on with: between two calls the system may store the front of a sector,
+    /// and a power cut that leaves it so, behind a length that is later, looks like damage and not
+    /// like a torn end. A file that never takes more gets it in pieces all the same.
+    fn write_at_once(&mut self, site: &Site, bytes: &[u8]) -> Result<(), Failure> {
+        match self.tail.file.append(bytes) {
+            Ok(written) if written == bytes.len() => return Ok(()),
+            Err(error) if error.kind() != ErrorKind::Interrupted => {
+                return Err(self.take_back(site, error));
+            }
+            Ok(_) | Err(_) => {}
+        }
+        if let Err(failed) = self.cut(site) {
+            let error = ErrorKind::WriteZero.into();
+            return Err(failed.after(self.append_failed(error)));
+        }
+        write_whole(&*self.tail.file, bytes).map_err(|error| self.take_back(site, error))
+    }
+
+    fn take_back(&mut self, site: &Site, error: io::Error) -> Failure {
+        let write = self.append_failed(error);
+        match self.cut(site) {
+            Ok(()) => Failure::Write(write),
+            Err(failed) => failed.after(write),
+        }
+    }
+
+    fn append_failed(&self, error: io::Error) -> StorageError {
+        StorageError::new(Operation::Append, &self.tail.path, error)
+    }
+
+    /// Takes what a failed write has left off the file, durably: what is written next, here or into the
+    /// next segment, must not be found with some of it in between.
+    fn cut(&mut self, site: &Site) -> Result<(), CutFailed> {
+        let tail = &self.tail;
+        tail.file.truncate(tail.len).map_err(|error| {
+            CutFailed::Truncate(StorageError::new(Operation::Truncate, &tail.path, error))
+        })?;
+        self.is_dirty = true;
+        self.sync_file(site).map_err(CutFailed::Sync)
+    }
+
     fn sync(&mut self, site: &Site) -> Result<(), Failure> {
+        self.sync_file(site).map_err(Failure::Poisoned)
+    }
+
+    fn sync_file(&mut self, site: &Site) -> Result<(), Poisoned> {
         if !self.is_dirty {
             return Ok(());
         }
@@ -210,7 +264,7 @@ impl Writer {
             .synced(site.clock.now().saturating_duration_since(start));
         if let Err(error) = synced {
             let error = StorageError::new(Operation::Sync, &self.tail.path, error);
-            return Err(Failure::Poisoned(Poisoned::by_sync(error)));
+            return Err(Poisoned::by_sync(error));
         }
         self.is_dirty = false;
         self.tail.synced_through = self.tail.last_sequence;
@@ -229,12 +283,15 @@ impl Writer {
             previous_epoch: tail.header.epoch,
             previous_crc: tail.last_crc,
         };
-        let begun = create_segment(&*site.storage, &site.dir, header);
-        let (file, path) = begun.map_err(|error| {
-            if error.operation().is_sync() {
-                Failure::Poisoned(Poisoned::by_sync(error))
-            } else {
-                Failure::Write(error)
+        let begun = {
+            let _turn = site.names.lock();
+            create_segment(&*site.storage, &site.dir, header)
+        };
+        let (file, path) = begun.map_err(|not_begun| match not_begun {
+            NotBegun::Failed(error) => Failure::Write(error),
+            NotBegun::Unsure(error) => Failure::Poisoned(Poisoned::by_sync(error)),
+            NotBegun::Left { cause, removal } => {
+                Failure::Poisoned(Poisoned::by_cut(cause, removal))
             }
         })?;
         let mut segments = site.segments.lock();

@@ -2,11 +2,11 @@
 
 use super::{Clock, Kind};
 use crate::kernel::instant::Instant;
+use crate::kernel::sync::{Thread, current_thread};
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
-use std::thread::Thread;
 use std::time::Duration;
 
 struct Unparker(Thread);
@@ -22,14 +22,21 @@ impl Wake for Unparker {
 }
 
 /// A waker for this thread while it is in [`Clock::park_on`]. Made once per thread.
+#[cfg(not(any(backstop_loom, backstop_shuttle)))]
 pub(crate) fn unparker() -> Waker {
     thread_local! {
-        static UNPARKER: Waker = Arc::new(Unparker(std::thread::current())).into();
+        static UNPARKER: Waker = Arc::new(Unparker(current_thread())).into();
     }
     // A thread that is ending has none left.
     UNPARKER
         .try_with(Waker::clone)
-        .unwrap_or_else(|_| Arc::new(Unparker(std::thread::current())).into())
+        .unwrap_or_else(|_| Arc::new(Unparker(current_thread())).into())
+}
+
+/// The same for a checker's threads, which share the thread that they run on.
+#[cfg(any(backstop_loom, backstop_shuttle))]
+pub(crate) fn unparker() -> Waker {
+    Arc::new(Unparker(current_thread())).into()
 }
 
 impl Clock {

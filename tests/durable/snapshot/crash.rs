@@ -75,7 +75,7 @@ fn wrong(disk: &FaultyStorage, acknowledged: usize, states: &[Contents]) -> Opti
         .collect();
     let stray = names.iter().find(|name| {
         let owner = name.replace(".marks", ".checkpoint");
-        name.ends_with(".tmp") || !names.contains(&owner)
+        name.contains(".tmp") || !names.contains(&owner)
     });
     if let Some(stray) = stray {
         return Some(format!("{stray} is left among {names:?}"));

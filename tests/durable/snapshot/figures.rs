@@ -27,9 +27,7 @@ fn value(snapshotter: &Snapshotter, name: &str) -> Option<f64> {
     })?;
     Some(match value {
         DebugValue::Gauge(value) => value.into_inner(),
-        DebugValue::Histogram(values) => {
-            values.into_iter().map(|value| value.into_inner()).count() as f64
-        }
+        DebugValue::Histogram(values) => f64::from(u32::try_from(values.len()).unwrap()),
         DebugValue::Counter(_) => panic!("no counter"),
     })
 }

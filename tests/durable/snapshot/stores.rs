@@ -1,6 +1,6 @@
 //! The rules that every store holds, each over every store.
 
-use backstop::durable::snapshot::conformance::{self, Subject};
+use backstop::durable::snapshot::conformance::{self, New, Subject};
 use backstop::durable::snapshot::{DirectoryConfig, DirectoryStore, MemoryStore};
 use backstop::durable::storage::faulty::FaultyStorage;
 use backstop::durable::storage::{FsStorage, Storage};
@@ -52,28 +52,51 @@ fn file_system(keep: usize) -> Subject {
     }
 }
 
-macro_rules! each {
-    ($($test:ident: $check:ident)+) => {
-        $(
-            #[test]
-            fn $test() {
-                conformance::$check(&memory);
-                conformance::$check(&directory);
-                conformance::$check(&file_system);
-                #[cfg(feature = "redb")]
-                conformance::$check(&super::redb::subject);
-            }
-        )+
-    };
+/// Over every store.
+fn each(check: fn(New<'_>)) {
+    check(&memory);
+    check(&directory);
+    check(&file_system);
+    #[cfg(feature = "redb")]
+    check(&super::redb::subject);
 }
 
-each! {
-    sn1a_what_was_saved_comes_back: keeps_what_it_was_given
-    sn1c_sequences_grow_past_good_ones_only: takes_newer_ones_only
-    sn1d_bad_ones_are_passed_over_with_their_reason: passes_over_and_says_why
-    sn1e_marks_are_kept_beside_their_checkpoint: notes_marks
-    sn1f_keys_are_checked_and_do_not_meet: tells_keys_apart
-    sn1g_what_a_fall_back_needs_is_kept: keeps_what_a_fall_back_needs
-    sn1h_the_oldest_retained_is_named: names_the_oldest
-    sn1i_a_key_is_forgotten_whole: forgets
+#[test]
+fn sn1a_what_was_saved_comes_back() {
+    each(conformance::keeps_what_it_was_given);
+}
+
+#[test]
+fn sn1c_sequences_grow_past_good_ones_only() {
+    each(conformance::takes_newer_ones_only);
+}
+
+#[test]
+fn sn1d_bad_ones_are_passed_over_with_their_reason() {
+    each(conformance::passes_over_and_says_why);
+}
+
+#[test]
+fn sn1e_marks_are_kept_beside_their_checkpoint() {
+    each(conformance::notes_marks);
+}
+
+#[test]
+fn sn1f_keys_are_checked_and_do_not_meet() {
+    each(conformance::tells_keys_apart);
+}
+
+#[test]
+fn sn1g_what_a_fall_back_needs_is_kept() {
+    each(conformance::keeps_what_a_fall_back_needs);
+}
+
+#[test]
+fn sn1h_the_oldest_retained_is_named() {
+    each(conformance::names_the_oldest);
+}
+
+#[test]
+fn sn1i_a_key_is_forgotten_whole() {
+    each(conformance::forgets);
 }

@@ -161,14 +161,28 @@ async fn sn1t_async_forms_run_under_a_paused_clock_and_a_dropped_one_goes_on() {
     );
     assert_eq!(checkpoints.next_sequence_async().await.unwrap().unwrap(), 3);
 
-    drop(checkpoints.save_async(3, ledger(3)));
-    let deadline = std::time::Duration::from_secs(10);
-    let saved = async {
-        while store.load(KEY, 3).unwrap().is_none() {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(deadline, saved).await.unwrap();
+    let (told, heard) = std::sync::mpsc::channel();
+    drop(checkpoints.save_async(3, Telling(ledger(3), told)));
+    // The state is let go when its save is over.
+    heard
+        .recv_timeout(std::time::Duration::from_secs(60))
+        .unwrap();
+    assert!(store.load(KEY, 3).unwrap().is_some());
+}
+
+/// A state, and who is told of its end.
+struct Telling(Ledger, std::sync::mpsc::Sender<()>);
+
+impl std::borrow::Borrow<Ledger> for Telling {
+    fn borrow(&self) -> &Ledger {
+        &self.0
+    }
+}
+
+impl Drop for Telling {
+    fn drop(&mut self) {
+        self.1.send(()).unwrap();
+    }
 }
 
 #[test]

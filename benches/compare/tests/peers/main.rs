@@ -1,11 +1,17 @@
-//! What the head of `src/main.rs` says that peers do, or do not: each claim is a test, on the version that is measured.
+//! What the heads of `src/main.rs` and `src/durable/main.rs` say that peers do, or do not: each claim is a test, on the version that is measured.
 //!
 //! A peer that mends its ways fails the test: then the sentence goes, and the peer gets the rows it was left out of.
 
 mod breakers;
+mod fjall;
+mod okaywal;
+mod ours;
+mod redb;
 mod seatbelt;
+mod syncs;
 mod tower_layers;
 mod tower_resilience;
+mod wal_db;
 
 use std::future::Ready;
 use std::pin::pin;
