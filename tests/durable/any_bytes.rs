@@ -264,7 +264,10 @@ fn outcome(files: &Files, mode: RecoveryMode) -> Result<Vec<(u64, Vec<u8>)>, Ope
         let next = journal.append(1, b"more").expect("memory");
         assert_eq!(next, report.last_sequence + 1);
         drop(journal);
-        let (journal, again) = open(&storage, RecoveryMode::Strict).expect("it is sound now");
+        let again = open(&storage, RecoveryMode::Strict);
+        let (journal, again) = again.unwrap_or_else(|error| {
+            panic!("{mode:?}, sound now? {error}; {report:#?} of {files:?}")
+        });
         assert!(again.is_clean(), "{again}");
         let mut expected = found.clone();
         expected.push((next, b"more".to_vec()));

@@ -28,7 +28,6 @@ fn records(journal: &Journal, from: u64) -> Vec<u64> {
 }
 
 fn small(mode: RecoveryMode) -> JournalConfig {
-    // The reserve is set aside when all is done, and may fail.
     // Without a reserve: setting it aside may fail, and fails no open.
     config()
         .segment_bytes(1_024)

@@ -116,7 +116,7 @@ fn jn3b_a_poisoned_journal_recovers_when_it_is_opened_again() {
 
 #[cfg(feature = "test-util")]
 #[test]
-fn jn4r_what_a_segment_that_could_not_be_begun_leaves_is_no_damage() {
+fn jn4r_what_a_segment_that_could_not_be_begun_leaves_holds_no_record() {
     use backstop::durable::storage::Operation;
     use backstop::durable::storage::faulty::{Fault, FaultyStorage};
     let disk = FaultyStorage::new();
@@ -133,7 +133,9 @@ fn jn4r_what_a_segment_that_could_not_be_begun_leaves_is_no_damage() {
         Err(AppendError::Poisoned(_))
     ));
     let (journal, report) = open(&storage, small.clone());
-    assert_eq!((report.last_sequence, report.damage_count), (1, 0));
+    // A torn end, and no record is in it.
+    assert_eq!((report.last_sequence, report.damage_count), (1, 1));
+    assert_eq!((report.records, report.bytes_cut), (1, 0));
     assert_eq!(journal.append(1, &[2; 900]).unwrap(), 2);
     drop(journal);
     let (journal, report) = open(&storage, small);

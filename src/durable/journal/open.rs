@@ -140,11 +140,8 @@ impl Opener {
             .compare_with_snapshot(self.snapshot, &found.lineup);
 
         let (verdict, plan) = self.decide(&found)?;
-        // Of a journal that ends before its mark only `PointInTime` comes to this.
-        let mark = found.survey.low_water.min(plan.last_sequence);
-        if found.survey.is_mark_damaged || mark < found.survey.low_water {
-            low_water::write(storage, dir, mark)?;
-            found.survey.low_water = mark;
+        if found.survey.is_mark_damaged {
+            low_water::write(storage, dir, found.survey.low_water)?;
         }
         let repaired = Work {
             storage,

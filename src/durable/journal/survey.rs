@@ -176,7 +176,6 @@ pub(super) fn survey(
     let mut segment = usize::MAX;
     let mut before = 0;
     loop {
-        let sound = walk.last();
         let Some(step) = walk.step()? else { break };
         match step {
             Step::Record(index, found) => {
@@ -196,7 +195,7 @@ pub(super) fn survey(
                 if survey.damage_count == 0 {
                     survey.sound = Last {
                         sequence: damage.sequence.saturating_sub(1),
-                        ..sound
+                        ..walk.before()
                     };
                     survey.sound_records = survey.records;
                 }

@@ -83,7 +83,7 @@ pub(super) struct Walk<'a> {
     buffer: Vec<u8>,
     /// `None` before the first segment.
     last: Option<Last>,
-    /// What the record that was met last follows.
+    /// What the record, or the damage, that was met last follows.
     before: Last,
     /// What the next record is linked to; `None` if the record before it is not known.
     link: Option<u32>,
@@ -184,7 +184,7 @@ impl<'a> Walk<'a> {
         self.last.unwrap_or_default()
     }
 
-    /// What the record that was met last follows.
+    /// What the record, or the damage, that was met last follows.
     pub(super) const fn before(&self) -> Last {
         self.before
     }
@@ -245,6 +245,7 @@ impl<'a> Walk<'a> {
     fn enter(&mut self) -> Result<Option<Damage>, StorageError> {
         let index = self.index;
         self.index += 1;
+        self.before = self.last();
         let live = &self.segments[index];
         let buffer = std::mem::take(&mut self.buffer);
         let mut window = open(self.storage, &live.file, buffer)?;
@@ -386,6 +387,7 @@ impl<'a> Walk<'a> {
         };
         let is_torn = !self.has_damage && is_torn(&mut here, kind)?;
         self.has_damage = true;
+        self.before = self.last();
         let offset = here.offset;
         self.resume(&mut here, from)?;
         let damage = Damage {
