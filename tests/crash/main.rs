@@ -9,6 +9,7 @@
 //!
 //! `BACKSTOP_SOAK=1` runs longer scripts.
 
+mod boot;
 mod harness;
 mod journal;
 mod kill;

@@ -120,18 +120,18 @@ fn bo3b_a_snapshot_is_of_the_time_of_its_last_event() {
     assert_eq!(replay.state, tape(replay.sequence));
 }
 
-/// Forgets the last number of a tape.
+/// Encodes another tape than it is given.
 #[derive(Clone, Debug)]
-struct Forgetful;
+struct Lossy(fn(&mut Tape));
 
-impl Codec for Forgetful {
+impl Codec for Lossy {
     fn name(&self) -> &'static str {
-        "forgetful"
+        "lossy"
     }
 
     fn encode<T: Serialize + ?Sized>(&self, value: &T) -> Result<Vec<u8>, CodecError> {
         let mut tape: Tape = Postcard.decode(&Postcard.encode(value)?)?;
-        tape.numbers.pop();
+        self.0(&mut tape);
         Postcard.encode(&tape)
     }
 
@@ -162,15 +162,24 @@ fn bo3c_only_a_valid_state_that_comes_back_is_published() {
             "{error}"
         );
     }
-    let snapshots = (store.clone() as Arc<dyn CheckpointStore>, Forgetful);
-    let storage = Arc::new(MemoryStorage::new());
-    let lossy = Boot::new(storage, "journal", STREAM, snapshots, Tape::default())
-        .config(config())
-        .run()
-        .unwrap();
-    append(&lossy.journal, Does::Fits, 5);
-    let error = lossy.snapshotter.take(&tape(5), 5).unwrap_err();
+    let lossy = |codec| {
+        let snapshots = (store.clone() as Arc<dyn CheckpointStore>, Lossy(codec));
+        let storage = Arc::new(MemoryStorage::new());
+        let booted = Boot::new(storage, "journal", STREAM, snapshots, Tape::default())
+            .config(config())
+            .run()
+            .unwrap();
+        append(&booted.journal, Does::Fits, 5);
+        booted.snapshotter.take(&tape(5), 5).unwrap_err()
+    };
+    let error = lossy(|tape| tape.numbers.truncate(4));
     assert!(matches!(error, SnapshotError::Differs { .. }), "{error}");
+    // The digest does not cover it.
+    let error = lossy(|tape| tape.spoilt = Some(Does::Spoils as u32));
+    assert!(
+        matches!(error, SnapshotError::State(StateError::Invalid(_))),
+        "{error}"
+    );
     assert!(store.history(STREAM).unwrap().is_empty());
     // The same snapshotter goes on.
     booted.snapshotter.take(&tape(5), 5).unwrap().unwrap();

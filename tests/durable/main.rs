@@ -4,6 +4,7 @@
 mod any_bytes;
 mod boot;
 mod boot_snapshots;
+#[cfg(feature = "test-util")]
 mod codec;
 mod image;
 mod journal_bytes;

@@ -349,3 +349,20 @@ proptest! {
         prop_assert!(report.copies <= dirty + 1);
     }
 }
+
+/// So many that they are not kept in memory, and are read from the store again.
+#[test]
+fn rp2a_an_event_that_fails_far_behind_the_last_copy_leaves_nothing_behind() {
+    let fits = vec![Does::Fits; 30_000];
+    let events = [
+        &[Does::FailsInCheck][..],
+        &fits,
+        &[Does::FailsInApply, Does::Fits, Does::PanicsInApply],
+    ]
+    .concat();
+    let replayed = replay(&events, skip(9)).unwrap();
+    let want: Vec<u64> = (2..=30_001).chain([30_003]).collect();
+    assert_eq!(replayed.state.numbers, want);
+    assert_eq!(replayed.report.reapplied, 30_001);
+    assert_eq!(replayed.report.skipped.total(), 3);
+}

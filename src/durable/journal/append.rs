@@ -47,6 +47,10 @@ impl<'a> Task<'a> {
         }
     }
 
+    #[cfg_attr(
+        not(test),
+        expect(clippy::unused_self, reason = "a test has a runtime of its own")
+    )]
     fn runtime(&self) -> Result<Runtime, AppendError> {
         #[cfg(test)]
         if let Some(runtime) = &self.runtime {
@@ -126,9 +130,10 @@ impl<'a> AppendFuture<'a> {
         let core = self.task.core;
         let length = core.length(self.payload)?;
         let wall_nanos = core.wall_nanos();
-        let mut prepared = match core.is_buffered {
-            true => None,
-            false => Some(self.task.prepare(cx)?),
+        let mut prepared = if core.is_buffered {
+            None
+        } else {
+            Some(self.task.prepare(cx)?)
         };
         loop {
             let mut queue = core.queue.lock();

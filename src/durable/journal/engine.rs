@@ -170,10 +170,7 @@ impl Core {
     #[inline]
     fn buffered(&self, mut queue: MutexGuard<'_, Queue>) {
         let rings = self.rings(&mut queue);
-        let lead = match queue.is_large() {
-            true => queue.take(),
-            false => None,
-        };
+        let lead = if queue.is_large() { queue.take() } else { None };
         drop(queue);
         if rings {
             self.ring();
@@ -232,10 +229,11 @@ impl Core {
     /// fails short of poison, the journal stays open.
     pub(super) fn close(&self) -> Result<(), AppendError> {
         let mut queue = self.queue.lock();
-        if !queue.close()? {
-            return Ok(());
-        }
         loop {
+            // Who closes beside another waits for the same end, and goes on if that one gives up.
+            if !queue.close()? {
+                return Ok(());
+            }
             let target = queue.last();
             queue.want_sync();
             let ending = self.commit(queue, target);
@@ -247,9 +245,8 @@ impl Core {
             if let Some(aftermath) = queue.retire() {
                 let told = self.tell(&mut queue, [EventKind::Closed]);
                 drop(queue);
-                if let Some(told) = told {
-                    told.run();
-                }
+                // Also if somebody's waker panics.
+                let _told = told.map(Later::new);
                 self.run(aftermath);
                 break;
             }

@@ -134,8 +134,8 @@ impl Journal {
     ///
     /// Dropping it stops nothing: it closes.
     pub async fn close_async(&self) -> Result<(), AppendError> {
-        let core = self.core().clone();
-        let closed = offload(move || core.close()).await;
+        let journal = self.clone();
+        let closed = offload(move || journal.close()).await;
         closed.unwrap_or(Err(AppendError::NoRuntime))
     }
 
@@ -167,8 +167,9 @@ impl Journal {
     ///
     /// Dropping it stops nothing: the compaction goes on.
     pub async fn compact_async(&self, through: u64) -> Result<Compaction, CompactError> {
-        let core = self.core().clone();
-        let compacted = offload(move || core.compact(through)).await;
+        // With a handle: the directory is ours until it is done.
+        let journal = self.clone();
+        let compacted = offload(move || journal.compact(through)).await;
         compacted.unwrap_or(Err(CompactError::NoRuntime))
     }
 

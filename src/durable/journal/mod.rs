@@ -78,6 +78,50 @@
 //!   tells these, and so does a snapshot: [`Opener::snapshot_at`] tells any end that is missing
 //!   below it.
 //!
+//! # What an append does
+//!
+//! ```text
+//!  append -> buffer --(nobody leads)--> lead: seal, write, sync -> wake those of this group,
+//!               |                         ^                        call one of the next
+//!               `--(somebody leads)--> wait: threads park, tasks are pending
+//! ```
+//!
+//! One short lock gives the sequence and copies the payload into the buffer. Who finds nobody leading
+//! leads: it takes the buffer as it is, writes it with one call, syncs it with one, and meanwhile the
+//! others fill a second buffer. So a lone thread pays for one write and one sync and for no hop to
+//! another thread, and many share them: there is no delay to wait for company. A task leads on a
+//! thread of its runtime's blocking pool, one for all tasks that append meanwhile. Why not a thread of
+//! the journal's own: each commit would pay two hops, and under a paused clock it would run on its own
+//! time.
+//!
+//! | [`SyncPolicy`] | acknowledged when | a `kill -9` may lose | a power cut may lose |
+//! |---|---|---|---|
+//! | `Always` (default) | durable | nothing | nothing |
+//! | `Interval(d)` | buffered | the buffer: what came within about `d` | the same |
+//! | `Never` | buffered | the buffer: up to half of `buffer_bytes` or 1 MiB | all since the last sync or roll |
+//!
+//! # When the disk fails
+//!
+//! - **A failed sync poisons.** Systems report a failed write-back once, and drop what it was to write:
+//!   a second sync would succeed and mean nothing. So all who wait get the error, nothing more is
+//!   accepted, and the directory is given back at once: open it again, here or in another process, and
+//!   see what is there.
+//! - **A failed write does not.** What it left is cut off, those who wait get the error, and the next
+//!   append tries again. If it cannot be cut off, that poisons.
+//! - **A full disk** is a failed write. [`compact`](Journal::compact) makes room, and begins with the
+//!   reserve (`reserve_bytes`).
+//! - Under the buffered policies what was acknowledged stays in the buffer and is tried again; when
+//!   the buffer is full, appends are refused with the error.
+//!
+//! # What clones share, events, figures
+//!
+//! Clones share everything. [`Journal::subscribe`] tells of rolls, compactions, failed writes and
+//! poison; [`Journal::status`] is a look at one moment. Added to an
+//! [`Exporter`](crate::observe::metrics::Exporter), a journal publishes `journal_append_bytes_total`,
+//! `journal_append_records_total`, `journal_sync_seconds`, `journal_written_sequence`,
+//! `journal_durable_sequence`, `journal_segments` and `journal_poisoned`, under the last part of its
+//! directory's path.
+//!
 //! # Files
 //!
 //! | name | |
@@ -85,6 +129,7 @@
 //! | `{epoch}-{first sequence}-{salt}.segment` | a segment; each number as 16 hexadecimal digits |
 //! | `*.segment.new` | one that was not whole when its process ended; removed by the next open |
 //! | `low-water` | up to where compaction may have removed records; absent at first |
+//! | `reserve` | room of the disk, for a compaction when it is full |
 //! | `lock` | locked while the journal is open; holds the name of the process |
 //! | `quarantine/{segment}.{n}` | copies that were made before repairs |
 //!

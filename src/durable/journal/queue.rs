@@ -393,6 +393,7 @@ impl Queue {
         batch.clear();
         self.spare = Some(batch);
         if is_poisoned {
+            self.held_bytes = 0;
             self.refusal.clone_from(&error);
             aftermath.lock = self.lock.take();
             aftermath.writer = Some(writer);

@@ -472,11 +472,11 @@ fn jn2h_a_real_runtime_that_is_shut_down_leaves_no_task_of_another_behind() {
     gone.spawn_blocking(move || held.recv());
     std::thread::scope(|scope| {
         let journal = &journal;
-        let wakes = Arc::new(Wakes::default());
+        let counter = Arc::new(Wakes::default());
         let mut lost = Box::pin(journal.append_async(1, b"lost"));
         {
             let _inside = gone.enter();
-            let waker = waker(wakes.clone());
+            let waker = waker(counter.clone());
             assert!(
                 lost.as_mut()
                     .poll(&mut Context::from_waker(&waker))
