@@ -175,8 +175,7 @@ pub(super) fn survey(
     let mut meter = Meter::new(Stage::Verifying, survey.bytes, tell);
     let mut segment = usize::MAX;
     let mut before = 0;
-    loop {
-        let Some(step) = walk.step()? else { break };
+    while let Some(step) = walk.step()? {
         match step {
             Step::Record(index, found) => {
                 if survey.records == 0 {
