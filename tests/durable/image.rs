@@ -82,7 +82,7 @@ impl Image {
 
     pub(crate) fn name(&self, number: isize) -> String {
         let segments = self.segments();
-        let number = number.rem_euclid(segments.len().cast_signed());
+        let number = number.rem_euclid(isize::try_from(segments.len()).expect("few"));
         segments[number.unsigned_abs()].clone()
     }
 }

@@ -265,6 +265,7 @@ mod crashes {
             let Some(journal) = &self.journal else { return };
             let appended = journal.append(number, &payload(number, length));
             let is_durable = self.config == config_of(SyncPolicy::Always);
+            #[expect(clippy::single_match_else, reason = "both ends are cases of the model")]
             match appended {
                 Ok(sequence) => {
                     assert_eq!(sequence, u64::from(number));
