@@ -3,7 +3,8 @@
 //! Two threads are interrupted as often as it can be, three threads up to four times.
 
 use super::append::AppendFuture;
-use super::rig::{Hooked, Plain, config, journal, payloads};
+use super::plain::Plain;
+use super::rig::{Hooked, config, journal, payloads};
 use super::runtime::{Runtime, TestRuntime};
 use super::{AppendError, Journal, Poisoned};
 use crate::durable::storage::{Operation, Storage};

@@ -234,6 +234,8 @@ mod writer;
 
 #[cfg(all(test, backstop_loom))]
 mod loom_tests;
+#[cfg(all(test, any(backstop_loom, backstop_shuttle)))]
+mod plain;
 #[cfg(test)]
 mod rig;
 #[cfg(all(test, backstop_shuttle))]

@@ -5,7 +5,8 @@
 //! breaker.
 
 use super::append::AppendFuture;
-use super::rig::{Hooked, Plain, config, journal, read_back};
+use super::plain::Plain;
+use super::rig::{Hooked, config, journal, read_back};
 use super::runtime::{Runtime, TestRuntime};
 use super::{AppendError, Journal, SyncPolicy};
 use crate::durable::storage::Operation;

@@ -104,7 +104,7 @@ fn jn3f_what_was_acknowledged_stays_buffered_when_it_cannot_be_written() {
     let config = never().buffer_bytes(2000);
     let journal = journal(Arc::new(storage.clone()), config);
     storage.set_capacity(500);
-    let accepted = (0_u8..)
+    let accepted = (0..u8::MAX)
         .find(|n| journal.append(1, &[*n; 100]).is_err())
         .unwrap();
     assert_eq!(accepted, 13, "as many as the buffer holds");

@@ -95,12 +95,12 @@ impl<'a> Task<'a> {
             Poll::Ready(Ok(got)) => assert_eq!(got, sequence),
             other => panic!("{other:?}"),
         }
-        self.is_forgotten();
+        self.leaves_nothing();
     }
 
     /// Nothing of ours has its waker.
     #[track_caller]
-    fn is_forgotten(self) {
+    fn leaves_nothing(self) {
         let wakes = self.wakes.clone();
         drop(self);
         assert_eq!(Arc::strong_count(&wakes), 1, "a waker is left");
@@ -130,7 +130,7 @@ fn jn2b_one_thread_leads_for_all_tasks() {
 #[test]
 fn jn2g_before_its_first_poll_a_dropped_append_appends_nothing() {
     let (journal, storage, runtime) = fresh();
-    Task::new(&journal, &runtime, b"never").is_forgotten();
+    Task::new(&journal, &runtime, b"never").leaves_nothing();
     assert_eq!(runtime.len(), 0);
     assert_eq!(journal.append(1, b"one").unwrap(), 1);
     assert_eq!(payloads(&*storage), [b"one"]);
@@ -148,7 +148,7 @@ fn jn2g_jn2h_a_dropped_append_holds_nobody_up_whoever_was_to_lead() {
             if polls_again {
                 assert!(gone.poll().is_pending());
             }
-            gone.is_forgotten();
+            gone.leaves_nothing();
             runtime.run();
             for (task, sequence) in tasks.into_iter().zip(1..) {
                 if let Some(task) = task {
@@ -166,7 +166,7 @@ fn jn2g_an_append_dropped_between_its_end_and_its_poll_leaves_nothing() {
     let (journal, _, runtime) = fresh();
     let task = Task::waiting(&journal, &runtime, b"task");
     runtime.run();
-    task.is_forgotten();
+    task.leaves_nothing();
     // Its place is free again.
     let next = Task::waiting(&journal, &runtime, b"task");
     runtime.run();
@@ -177,7 +177,7 @@ fn jn2g_an_append_dropped_between_its_end_and_its_poll_leaves_nothing() {
 fn jn2g_when_all_are_dropped_the_next_append_takes_them_along() {
     let (journal, storage, runtime) = fresh();
     for _ in 0..3 {
-        Task::waiting(&journal, &runtime, b"task").is_forgotten();
+        Task::waiting(&journal, &runtime, b"task").leaves_nothing();
     }
     runtime.shut_down();
     assert_eq!(journal.append(1, b"next").unwrap(), 4);
@@ -339,7 +339,7 @@ fn jn2i_tasks_that_find_no_room_wait_for_it() {
     let mut second = Task::waiting(&journal, &runtime, &[7; 100]);
     let third = Task::waiting(&journal, &runtime, &[7; 100]);
     assert_eq!(journal.status().last_sequence, 1);
-    third.is_forgotten();
+    third.leaves_nothing();
     runtime.run();
     assert!(matches!(second.poll(), Poll::Ready(Ok(2))));
     journal.sync().unwrap();
