@@ -539,7 +539,7 @@ fn jn8d_progress_is_told_and_never_falls() {
     let written: Vec<u64> = of(Stage::Rewriting).map(|told| told.bytes).collect();
     assert!(written.is_sorted() && written.len() >= 5, "{written:?}");
     assert_eq!(
-        of(Stage::Rewriting).last().unwrap().records,
+        of(Stage::Rewriting).next_back().unwrap().records,
         report.rewritten
     );
 }
