@@ -83,6 +83,8 @@ impl Image {
     pub(crate) fn name(&self, number: isize) -> String {
         let segments = self.segments();
         let number = number.rem_euclid(isize::try_from(segments.len()).expect("few"));
+        let count = isize::try_from(segments.len()).expect("a few");
+        let number = number.rem_euclid(count);
         segments[number.unsigned_abs()].clone()
     }
 }
@@ -120,4 +122,14 @@ pub(crate) fn reseal_header(segment: &mut [u8], at: usize) {
 pub(crate) fn reseal_segment(segment: &mut [u8]) {
     let crc = crc32c::crc32c(&segment[..60]);
     segment[60..64].copy_from_slice(&crc.to_le_bytes());
+}
+
+/// The same of a whole record whose payload is `len` bytes long.
+pub(crate) fn reseal_record(segment: &mut [u8], at: usize, len: usize) {
+    reseal_header(segment, at);
+    let record = &mut segment[at..at + (len + RECORD).next_multiple_of(8)];
+    let (body, trailer) = record.split_at_mut(record.len() - 4);
+    let crc = u32::from_le_bytes(body[36..40].try_into().expect("four bytes"));
+    let crc = crc32c::crc32c_append(crc, &body[40..]);
+    trailer.copy_from_slice(&crc.to_le_bytes());
 }

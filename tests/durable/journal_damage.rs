@@ -1,6 +1,8 @@
 //! Every kind of damage, in every recovery mode.
 
-use crate::image::{HEADER, Image, RECORD, config, open, read, reseal_header, reseal_segment};
+use crate::image::{
+    HEADER, Image, RECORD, config, open, read, reseal_header, reseal_record, reseal_segment,
+};
 use backstop::durable::journal::{OpenError, RecoveryMode, Why};
 
 const MODES: [RecoveryMode; 4] = [
@@ -410,6 +412,25 @@ fn jn1c_records_that_verify_in_the_wrong_place() {
             image.segment(1).splice(at..at, [0; 8]);
         },
         middle(8, all()),
+    );
+    // It verifies, and is not the one that 10 was written behind.
+    expect(
+        "a record of another time",
+        |image| {
+            let segment = image.segment(1);
+            segment[place(9) + 16] ^= 1;
+            reseal_record(segment, place(9), 100);
+        },
+        middle(9, all()),
+    );
+    expect(
+        "a segment of another time",
+        |image| {
+            let segment = image.segment(1);
+            segment[place(12) + 16] ^= 1;
+            reseal_record(segment, place(12), 100);
+        },
+        middle(12, all()),
     );
     // Record 9 stands where 8 should, which was in the same place of an older copy.
     expect(

@@ -273,12 +273,15 @@ mod crashes {
                     if is_durable {
                         self.durable = self.given.len();
                     }
+            self.given.push(length);
+            if let Ok(sequence) = appended {
+                assert_eq!(sequence, u64::from(number));
+                if is_durable {
+                    self.durable = self.given.len();
                 }
+            } else {
                 // It may be there or not; nothing behind it is.
-                Err(_) => {
-                    self.given.push(length);
-                    self.journal = None;
-                }
+                self.journal = None;
             }
         }
 

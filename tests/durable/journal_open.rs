@@ -82,6 +82,29 @@ fn jn4a_what_is_beyond_the_watermark_is_written_anew_and_nothing_else() {
 }
 
 #[test]
+fn jn4a_jn6b_what_a_superseded_segment_claims_is_capped() {
+    let storage = MemoryStorage::new();
+    let (journal, _) = open(&storage, config().sync(SyncPolicy::Never)).unwrap();
+    for number in 0..10 {
+        journal.append(number, &[7; 100]).unwrap();
+    }
+    drop(journal);
+    // The segment of the second epoch says that all ten are durable.
+    drop(open(&storage, config()).unwrap());
+    let mut image = Image::of(&storage);
+    image.segment(0)[HEADER + 4 * 144 + 60] ^= 1;
+    let storage = image.store();
+    let prefix = config().recovery(RecoveryMode::PointInTime);
+    let (journal, report) = open(&storage, prefix).unwrap();
+    assert_eq!((report.last_sequence, report.watermark), (4, 10));
+    drop(journal);
+    // That is no promise about what the repair has given up.
+    let strict = config().recovery(RecoveryMode::Strict);
+    let (_, report) = open(&storage, strict).unwrap();
+    assert_eq!((report.last_sequence, report.watermark), (4, 4));
+}
+
+#[test]
 fn jn4b_opening_again_and_again_leaves_one_empty_segment() {
     let storage = MemoryStorage::new();
     for epoch in 1..20 {

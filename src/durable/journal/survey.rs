@@ -192,9 +192,11 @@ pub(super) fn survey(
             }
             Step::Damage(damage) => {
                 if survey.damage_count == 0 {
+                    // Behind the last possible sequence there is no next one to be damaged.
+                    let before = walk.before();
                     survey.sound = Last {
-                        sequence: damage.sequence.saturating_sub(1),
-                        ..walk.before()
+                        sequence: before.sequence.max(damage.sequence.saturating_sub(1)),
+                        ..before
                     };
                     survey.sound_records = survey.records;
                 }
