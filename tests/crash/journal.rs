@@ -92,8 +92,8 @@ fn a_crash_of_the_repair(image: &Image, acked: &[Acked], mode: RecoveryMode) -> 
             };
             is_sound(&again, acked, mode)?;
             // What was compacted may come back.
-            let mut more = again.range(compacted(acked) + 1..);
-            if more.all(|(at, payload)| found.get(at) == Some(payload)) {
+            let mut beyond = again.range(compacted(acked) + 1..);
+            if beyond.all(|(at, payload)| found.get(at) == Some(payload)) {
                 return Ok(());
             }
             Err(format!("{found:?} has become {again:?}"))

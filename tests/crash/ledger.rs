@@ -221,8 +221,8 @@ impl Run<'_> {
 
 /// The last sequence that may have been removed.
 pub(crate) fn compacted(acked: &[Acked]) -> u64 {
-    let asked = acked.iter().filter(|acked| acked.payload == 0);
-    asked.map(|acked| acked.sequence).max().unwrap_or(0)
+    let compactions = acked.iter().filter(|done| done.payload == 0);
+    compactions.map(|done| done.sequence).max().unwrap_or(0)
 }
 
 /// Whether both hold the same, but for what was removed: a crash may bring it back.

@@ -82,7 +82,6 @@ impl Image {
 
     pub(crate) fn name(&self, number: isize) -> String {
         let segments = self.segments();
-        let number = number.rem_euclid(isize::try_from(segments.len()).expect("few"));
         let count = isize::try_from(segments.len()).expect("a few");
         let number = number.rem_euclid(count);
         segments[number.unsigned_abs()].clone()
