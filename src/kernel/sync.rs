@@ -40,6 +40,12 @@ mod imp {
     #[derive(Debug)]
     pub(crate) struct Mutex<T>(checker::Mutex<T>);
 
+    impl<T: Default> Default for Mutex<T> {
+        fn default() -> Self {
+            Self::new(T::default())
+        }
+    }
+
     impl<T> Mutex<T> {
         pub(crate) fn new(value: T) -> Self {
             Self(checker::Mutex::new(value))

@@ -239,8 +239,8 @@ impl Core {
             let ending = self.commit(queue, target);
             queue = self.queue.lock();
             if let Err(error) = ending {
-                queue.reopen();
-                return Err(error);
+                // Unless another has come to the end of it meanwhile: then nothing is left to do.
+                return queue.reopen().then_some(error).map_or(Ok(()), Err);
             }
             if let Some(aftermath) = queue.retire() {
                 let told = self.tell(&mut queue, [EventKind::Closed]);

@@ -229,6 +229,37 @@ fn loom_jn2k_closing_makes_durable_what_was_accepted() {
     });
 }
 
+/// Either may lead; the one whose write fails opens the journal again, and the other one goes on.
+#[test]
+fn loom_jn2k_two_who_close_come_to_an_end_when_a_write_fails() {
+    explore(TWO_THREADS, || {
+        let fails = Arc::new(AtomicBool::new(false));
+        let inner = Arc::new(Plain::default());
+        let storage = Hooked::new(inner.clone(), {
+            let fails = fails.clone();
+            move |operation| {
+                if operation == Operation::Append && fails.swap(false, Ordering::Relaxed) {
+                    return Err(ErrorKind::StorageFull.into());
+                }
+                Ok(())
+            }
+        });
+        let config = config().sync(super::SyncPolicy::Never);
+        let journal = journal(storage, config);
+        journal.append(1, b"buffered").unwrap();
+        fails.store(true, Ordering::Relaxed);
+        let other = {
+            let journal = journal.clone();
+            thread::spawn(move || journal.close().is_ok())
+        };
+        let mine = journal.close().is_ok();
+        let theirs = other.join().unwrap();
+        let is_closed = matches!(journal.status().state, super::JournalState::Closed);
+        assert_eq!(mine || theirs, is_closed);
+        assert_eq!(payloads(&*inner).len(), usize::from(is_closed));
+    });
+}
+
 #[test]
 fn loom_jn2d_a_sync_covers_what_was_appended_before_it() {
     explore(TWO_THREADS, || {

@@ -207,10 +207,16 @@ impl Queue {
         }
     }
 
-    pub(super) fn reopen(&mut self) {
+    /// Accepts records again, as far as that was ended by [`close`](Self::close) alone; `false` if all of
+    /// the closing is done.
+    pub(super) fn reopen(&mut self) -> bool {
+        if self.is_retired {
+            return false;
+        }
         if matches!(self.refusal, Some(AppendError::Closed)) {
             self.refusal = None;
         }
+        true
     }
 
     /// What a closed journal holds is given back; nothing while somebody leads or waits, and nothing
