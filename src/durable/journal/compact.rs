@@ -118,6 +118,8 @@ impl Core {
     fn remove(&self, victims: &[SegmentInfo], done: &mut Compaction) -> Result<(), StorageError> {
         let (storage, dir) = (&*self.site.storage, &*self.site.dir);
         for victim in victims {
+            // If a crash brings it back, the mark says that it is not needed.
+            let _turn = self.site.names.lock();
             match storage.remove(&victim.path) {
                 Err(error) if error.kind() != ErrorKind::NotFound => {
                     return Err(StorageError::new(Operation::Remove, &victim.path, error));
@@ -128,8 +130,6 @@ impl Core {
             done.segments += 1;
             done.bytes = done.bytes.saturating_add(victim.len);
             done.through = victim.last_sequence;
-            // If a crash brings it back, the mark says that it is not needed.
-            let _turn = self.site.names.lock();
             storage
                 .sync_dir(dir)
                 .map_err(StorageError::at(Operation::SyncDir, dir))?;

@@ -144,7 +144,7 @@ fn outcome(found: &Found, mode: RecoveryMode) -> Outcome {
     let survey = &found.survey;
     match found.judge(mode) {
         Verdict::Refuse(why) => Outcome::Refuses(why),
-        _ if survey.is_mark_damaged && !mode.repairs_the_mark() => Outcome::RefusesMark,
+        _ if survey.refuses_mark(mode) => Outcome::RefusesMark,
         Verdict::Sound => Outcome::Sound,
         Verdict::Cut => Outcome::KeepsUpTo(survey.sound.sequence),
         Verdict::Skip => Outcome::KeepsAll(survey.records),

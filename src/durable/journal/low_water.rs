@@ -6,7 +6,7 @@
 use super::tail::write_whole;
 use crate::durable::storage::{Operation, Storage, StorageError};
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The name of the file in the journal's directory.
 pub(crate) const LOW_WATER: &str = "low-water";
@@ -56,6 +56,18 @@ fn decode(bytes: &[u8]) -> LowWater {
         VERSION => LowWater::At(u64::from_le_bytes(sequence)),
         other => LowWater::Version(other),
     }
+}
+
+/// The mark's file, which is there, and its length.
+pub(super) fn subject(storage: &dyn Storage, dir: &Path) -> Result<(PathBuf, u64), StorageError> {
+    let path = dir.join(LOW_WATER);
+    let file = storage
+        .open(&path)
+        .map_err(StorageError::at(Operation::Open, &path))?;
+    let len = file
+        .len()
+        .map_err(StorageError::at(Operation::Read, &path))?;
+    Ok((path, len))
 }
 
 /// Reads the mark of the journal in `dir`.

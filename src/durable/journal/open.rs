@@ -123,7 +123,8 @@ impl Opener {
         let is_there = directory(storage, dir, self.config.open)?;
         let lock = lock::take(storage, dir, &self.clock, self.config.lock_wait)?;
         let mut found = Found::look(storage, dir, tell)?;
-        let is_new = found.survey.segments.is_empty() && found.survey.damage_count == 0;
+        let is_empty = found.survey.segments.is_empty() && found.survey.damage_count == 0;
+        let is_new = is_empty && !found.survey.is_mark_damaged;
         if is_new {
             self.refuse_to_begin()?;
             if is_there {
@@ -140,9 +141,6 @@ impl Opener {
             .compare_with_snapshot(self.snapshot, &found.lineup);
 
         let (verdict, plan) = self.decide(&found)?;
-        if found.survey.is_mark_damaged {
-            low_water::write(storage, dir, found.survey.low_water)?;
-        }
         let repaired = Work {
             storage,
             dir,
@@ -195,7 +193,7 @@ impl Opener {
                 last: plan.keep.sequence,
             });
         }
-        if survey.is_mark_damaged && !mode.repairs_the_mark() {
+        if survey.refuses_mark(mode) {
             let path = self.dir.join(LOW_WATER);
             return Err(OpenError::LowWater { path, mode });
         }

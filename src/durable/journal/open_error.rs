@@ -57,7 +57,7 @@ pub enum OpenError {
         /// The last sequence that is known to have been durable.
         watermark: u64,
     },
-    /// The low-water mark is damaged, and the recovery mode refuses that.
+    /// The low-water mark is damaged, and the recovery mode refuses that, or there is no segment.
     LowWater {
         /// Its file.
         path: PathBuf,
@@ -144,6 +144,11 @@ impl fmt::Display for OpenError {
                 path.display()
             ),
             Self::Damaged { .. } => self.damaged(f),
+            Self::LowWater { path, mode } if mode.repairs_the_mark() => write!(
+                f,
+                "{} does not verify, and there is no segment that tells which sequences were given; bring the files back",
+                path.display()
+            ),
             Self::LowWater { path, mode } => write!(
                 f,
                 "{} does not verify, and the mode {} refuses that; `point_in_time` takes the first record that is there for the first one that should be",

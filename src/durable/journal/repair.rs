@@ -3,6 +3,7 @@
 use super::damage::{Damage, Verdict};
 use super::format::SEGMENT_HEADER;
 use super::layout::SegmentFile;
+use super::low_water;
 use super::open_error::OpenError;
 use super::quarantine::{self, Subject};
 use super::record::Found;
@@ -105,7 +106,11 @@ impl Work<'_> {
         plan: &Plan,
         tell: &mut Tell<'_>,
     ) -> Result<Repaired, OpenError> {
-        let cuts = self.cuts(plan, survey.first_damage());
+        let mut cuts = self.cuts(plan, survey.first_damage());
+        if survey.is_mark_damaged {
+            cuts.unique
+                .push(low_water::subject(self.storage, self.dir)?);
+        }
         let copied = if self.quarantine {
             quarantine::copy_all(self.storage, self.dir, &cuts.unique, tell)?
         } else {
@@ -116,6 +121,9 @@ impl Work<'_> {
         } else {
             cuts.unique.iter().map(|(_, len)| len).sum()
         };
+        if survey.is_mark_damaged {
+            low_water::write(self.storage, self.dir, survey.low_water)?;
+        }
         for path in self.unfinished {
             self.remove(path)?;
         }

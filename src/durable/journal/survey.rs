@@ -1,5 +1,6 @@
 //! What a walk through a whole journal found.
 
+use super::config::RecoveryMode;
 use super::damage::{Damage, DamageKind};
 use super::format::{SEGMENT_HEADER, SegmentHeader};
 use super::low_water::LowWater;
@@ -104,6 +105,12 @@ pub(super) struct Survey {
 }
 
 impl Survey {
+    /// Whether a mark that is damaged is refused. Without a segment nothing else tells which sequences
+    /// were given, whatever the mode.
+    pub(super) fn refuses_mark(&self, mode: RecoveryMode) -> bool {
+        self.is_mark_damaged && (!mode.repairs_the_mark() || self.segments.is_empty())
+    }
+
     pub(super) fn first_damage(&self) -> Option<&Damage> {
         self.damage.first()
     }
