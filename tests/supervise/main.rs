@@ -6,4 +6,6 @@
 )]
 
 mod basics;
+mod child;
+mod groups;
 mod rig;
