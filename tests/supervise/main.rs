@@ -6,6 +6,5 @@
 )]
 
 mod basics;
-mod child;
-mod groups;
+mod orphans;
 mod rig;

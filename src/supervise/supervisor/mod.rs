@@ -29,15 +29,18 @@ mod builder;
 mod config;
 mod core;
 mod driver;
+mod dynamic;
 mod error;
 mod event;
 mod handle;
 mod machine;
 mod snapshot;
+mod snapshot_text;
 mod trace;
 
 pub use builder::SupervisorBuilder;
 pub use config::{AutoShutdown, Strategy};
+pub use dynamic::{DynamicSupervisor, DynamicSupervisorBuilder};
 pub use error::{CommandError, Ended, StartError, Terminated};
 pub use event::{SupervisorEvent, SupervisorEventKind};
 pub use handle::Supervisor;
