@@ -6,5 +6,8 @@
 )]
 
 mod basics;
+mod dynamic;
 mod orphans;
+mod pausing;
 mod rig;
+mod watchdog;

@@ -139,7 +139,8 @@ impl Supervisor {
     pub fn nested(&self, id: &str) -> Option<Self> {
         let key = self.core.machine.lock().children().find(id)?;
         let core = self.core.nested_core(key)?;
-        Some(Self { core })
+        // Its handles keep what is left of it after its end.
+        core.ended().is_none().then_some(Self { core })
     }
 
     /// Subscribes to what happens from now on; of `capacity` events that wait to be received the
