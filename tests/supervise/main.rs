@@ -10,4 +10,5 @@ mod dynamic;
 mod orphans;
 mod pausing;
 mod rig;
+mod sight;
 mod watchdog;

@@ -146,3 +146,48 @@ async fn sv12t_what_waited_for_its_back_off_already_waits_for_the_end_of_the_pau
     assert_eq!(started, ["+a", "+slow"]);
     supervisor.stop().await;
 }
+
+#[tokio::test]
+async fn sv12r_a_stop_during_a_pause_leaves_no_timer_and_no_pause() {
+    let manual = backstop::kernel::clock::Clock::manual();
+    let rig = Rig::default();
+    let child = rig
+        .child("deaf")
+        .stop(backstop::supervise::child::Stop::After(60 * SECOND));
+    let supervisor = pausing([rig.child("a"), child]).clock(&manual);
+    rig.deafen("deaf");
+    let supervisor = supervisor.start().await.unwrap();
+    settle().await;
+    fail(&rig, "a", 6).await;
+    assert!(supervisor.snapshot().pause_left.is_some());
+    let mut events = supervisor.subscribe(many());
+    let stop = {
+        let supervisor = supervisor.clone();
+        tokio::spawn(async move { supervisor.stop().await })
+    };
+    settle().await;
+    assert_eq!(supervisor.snapshot().pause_left, None);
+    manual.advance(30 * SECOND);
+    settle().await;
+    assert_eq!(kinds(&mut events), Vec::<String>::new());
+    manual.advance(31 * SECOND);
+    stop.await.unwrap();
+    assert_eq!(kinds(&mut events), ["exited deaf", "ended"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn sv8c_what_waits_for_its_restart_does_not_come_back_while_others_are_stopped() {
+    let rig = Rig::default();
+    let wait = backstop::supervise::budget::RestartBackoff::exponential(SECOND, 1.0, SECOND);
+    let supervisor = prompt("tree")
+        .child(rig.child("waits").backoff(wait))
+        .child(rig.child("deaf"));
+    rig.deafen("deaf");
+    let supervisor = supervisor.start().await.unwrap();
+    settle().await;
+    fail(&rig, "waits", 1).await;
+    rig.log();
+    // The deaf one takes its 5 s; the other's restart was due after 1 s.
+    supervisor.stop().await;
+    assert_eq!(rig.log(), ["-deaf"]);
+}

@@ -37,6 +37,10 @@ impl Supervisor {
         Self { core }
     }
 
+    pub(super) const fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
     /// Its name.
     pub fn name(&self) -> &Name {
         &self.core.name
@@ -151,7 +155,7 @@ impl Supervisor {
 }
 
 impl Core {
-    fn nested_core(&self, key: u32) -> Option<Arc<Self>> {
+    pub(super) fn nested_core(&self, key: u32) -> Option<Arc<Self>> {
         let incarnation = self.nested.lock().get(&key).cloned()?;
         incarnation.nested()?.downcast().ok()
     }

@@ -33,6 +33,7 @@ mod dynamic;
 mod error;
 mod event;
 mod handle;
+mod health;
 mod machine;
 mod snapshot;
 mod snapshot_text;

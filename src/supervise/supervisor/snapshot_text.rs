@@ -47,7 +47,11 @@ impl TreeSnapshot {
             f,
             "{}: {}, {n} restart{plural} in its window",
             self.name, self.phase
-        )
+        )?;
+        match self.pause_left {
+            Some(left) => write!(f, ", pauses for {}", Short(left)),
+            None => Ok(()),
+        }
     }
 
     /// The lines below the head; `indent` is in front of each. The depth of a tree is the depth of
@@ -156,6 +160,11 @@ mod json {
         name: &'a dyn Display,
         phase: &'static str,
         restarts_in_window: u32,
+        #[serde(
+            skip_serializing_if = "Option::is_none",
+            with = "duration_text::option"
+        )]
+        pause_left: Option<Duration>,
         children: &'a [ChildSnapshot],
     }
 
@@ -207,6 +216,7 @@ mod json {
                 name: &self.name,
                 phase: self.phase.as_str(),
                 restarts_in_window: self.restarts_in_window,
+                pause_left: millis(self.pause_left),
                 children: &self.children,
             }
             .serialize(to)

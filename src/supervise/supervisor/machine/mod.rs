@@ -27,6 +27,7 @@ use crate::kernel::name::Name;
 use crate::kernel::rng::Rolls;
 use crate::supervise::budget::Window;
 use crate::supervise::child::{ChildExit, Failure, Spent};
+use children::After;
 pub(crate) use children::{Children, State};
 use deadlines::Deadlines;
 use pausing::Pause;
@@ -231,6 +232,12 @@ impl<T> Machine<T> {
         self.advance(now, out);
     }
 
+    /// Whether a child that is being stopped is started again after that.
+    pub(crate) fn will_run(&self, key: u32) -> bool {
+        let after = self.children[key].after;
+        !self.is_ending() && matches!(after, After::Due | After::Restart(_))
+    }
+
     fn emit(&mut self, now: Instant, out: &mut Out<T>, kind: impl FnOnce() -> SupervisorEventKind) {
         self.seq += 1;
         if out.is_heard {
@@ -280,7 +287,7 @@ impl<T> Machine<T> {
     /// When a child that waits for its restart is restarted.
     pub(super) fn restarts_at(&self, key: u32) -> Option<Instant> {
         let waits = self.children.get(key)?.state == State::Backoff;
-        self.deadlines.get(key + 1).filter(|_| waits)
+        self.deadlines.get(key + FIRST).filter(|_| waits)
     }
 
     fn set_deadline(&mut self, key: u32, at: Instant) {

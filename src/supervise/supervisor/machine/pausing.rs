@@ -49,8 +49,16 @@ impl<T> Machine<T> {
         }
     }
 
+    /// Nothing is restarted any more.
+    pub(super) fn call_off_pause(&mut self) {
+        self.deadlines.clear(PAUSE);
+        if let Some(pause) = &mut self.pause {
+            pause.until = None;
+        }
+    }
+
     /// How long what is to be restarted must wait for the end of a pause.
-    pub(super) fn pause_left(&self, now: Instant) -> Duration {
+    pub(crate) fn pause_left(&self, now: Instant) -> Duration {
         let until = self.pause.as_ref().and_then(|pause| pause.until);
         until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now))
     }
