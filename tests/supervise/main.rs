@@ -7,5 +7,7 @@
 
 mod basics;
 mod child;
+mod commands;
 mod groups;
 mod rig;
+mod starts;
