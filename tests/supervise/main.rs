@@ -6,9 +6,13 @@
 )]
 
 mod basics;
+mod child;
+mod commands;
 mod dynamic;
+mod groups;
 mod orphans;
 mod pausing;
 mod rig;
 mod sight;
+mod starts;
 mod watchdog;
