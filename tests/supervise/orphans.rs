@@ -4,7 +4,7 @@
 //! for it is given [`SOON`].
 
 use crate::rig::{kinds, many};
-use backstop::kernel::clock::Clock;
+use backstop::kernel::clock::{Clock, NoRuntime};
 use backstop::supervise::budget::RestartBackoff;
 use backstop::supervise::child::{ChildContext, ChildSpec, FailureCause, Readiness, Restart, Stop};
 use backstop::supervise::supervisor::{
@@ -296,5 +296,35 @@ fn sv11a_sv14a_sv2d_a_child_that_blocks_misses_its_heartbeat_and_is_found_and_no
             tokio::time::timeout(BLOCKED, forgotten).await.unwrap();
             supervisor.stop().await;
         });
+    }
+}
+
+/// The worker that a timer woke looks after all of tokio's timers, and now it is blocked.
+#[test]
+fn sv11e_a_deadline_holds_although_the_worker_that_keeps_the_timers_is_blocked() {
+    for workers in [2, 4, 8] {
+        let runtime = runtime(workers);
+        let (brake, release) = Brake::new();
+        runtime.block_on(async {
+            let child = ChildSpec::new("blocks", move |cx: ChildContext| {
+                let brake = brake.clone();
+                async move {
+                    cx.cancelled().await;
+                    let clock = Clock::system();
+                    clock.sleep_until(clock.now() + 50 * MS)?.await;
+                    brake.block();
+                    Ok::<_, NoRuntime>(())
+                }
+            })
+            .stop(Stop::After(200 * MS));
+            let supervisor = real_time().child(child).start().await.unwrap();
+            let stop = Since::now();
+            let stopped = supervisor.terminate("blocks").await;
+            assert!(matches!(stopped, Ok(Terminated::Orphaned)), "{stopped:?}");
+            assert!(stop.elapsed() >= 300 * MS);
+            assert!(stop.elapsed() < SOON, "{workers}: its stop waited");
+            supervisor.stop().await;
+        });
+        drop(release);
     }
 }
