@@ -5,9 +5,11 @@
     reason = "tests subtract constants"
 )]
 
+mod attacks;
 mod basics;
 mod child;
 mod commands;
 mod groups;
 mod rig;
 mod starts;
+mod stops;
