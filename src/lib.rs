@@ -85,6 +85,7 @@ pub mod chaos;
 pub mod durable;
 #[cfg(any(doc, doctest))]
 pub mod guide;
+pub mod health;
 pub mod kernel;
 pub mod observe;
 pub mod policy;

@@ -1,0 +1,3 @@
+//! Is a part well, and what follows.
+
+pub mod failure_detector;
