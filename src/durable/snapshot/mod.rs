@@ -72,6 +72,7 @@ mod marks;
 mod memory;
 mod notes;
 mod offloaded;
+mod packed;
 #[cfg(feature = "redb")]
 mod redb;
 mod store;
@@ -86,6 +87,7 @@ pub use memory::MemoryStore;
 #[cfg(feature = "redb")]
 #[cfg_attr(docsrs, doc(cfg(feature = "redb")))]
 pub use redb::RedbStore;
+pub(crate) use packed::Packed;
 pub use store::{CheckpointStore, Saved};
 pub use typed::{Checkpoints, Recovered, RestoreError, Restored, SaveError};
 
