@@ -88,6 +88,7 @@ pub mod guide;
 pub mod kernel;
 pub mod observe;
 pub mod policy;
+pub mod supervise;
 
 pub use kernel::budget::RetryBudget;
 pub use kernel::config::ConfigError;

@@ -1,0 +1,5 @@
+//! Restarting parts, with their state.
+//!
+//! Rooms import along `budget < child < supervisor < checkpointed < microreboot`.
+
+pub mod microreboot;
