@@ -11,6 +11,7 @@
 //! | [`child`] | what is supervised: its specification, its context, how it ended |
 //! | [`supervisor`] | the tree: strategies, restarts, stopping |
 //! | `checkpointed` | children that are restarted with their state (feature `durable`) |
+//! | [`microreboot`] | restarting the failing component, and not the process |
 //!
 //! Rooms import along `budget < child < supervisor < checkpointed < microreboot`.
 
@@ -19,4 +20,5 @@ pub mod budget;
 #[cfg_attr(docsrs, doc(cfg(feature = "durable")))]
 pub mod checkpointed;
 pub mod child;
+pub mod microreboot;
 pub mod supervisor;
