@@ -1,0 +1,8 @@
+//! The wing that restarts parts, as its users meet it.
+
+#![allow(
+    clippy::unchecked_time_subtraction,
+    reason = "tests subtract constants"
+)]
+
+mod gate;
