@@ -1,4 +1,4 @@
-//! Supervision: the public API as users meet it.
+//! The wing that restarts parts, as its users meet it.
 
 #![allow(
     clippy::unchecked_time_subtraction,
@@ -7,3 +7,4 @@
 
 mod basics;
 mod rig;
+mod gate;

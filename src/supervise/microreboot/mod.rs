@@ -9,6 +9,7 @@ mod core;
 mod event;
 mod flight;
 mod flights;
+mod gate;
 mod groups;
 mod history;
 mod hooks;
@@ -33,6 +34,10 @@ pub use config::{MicrorebootConfig, PhaseLimits};
 pub(crate) use control::GateControl;
 pub use event::{MicrorebootEvent, MicrorebootEventKind, Notice, Skip};
 pub use history::{HistoryError, HistoryState, MemoryHistory, RebootHistory};
+pub use gate::{
+    Drain, Drained, Gate, GateConfig, GateFuture, GateLayer, GateService, GateState, Idempotence,
+    IsIdempotent, NoneIdempotent, Pass, Reboot,
+};
 pub use ladder::Ladder;
 pub use manager::{ManagerError, MicrorebootManager, MicrorebootManagerBuilder};
 pub use outcome::{RebootOutcome, Refusal, Report, Reported};
