@@ -9,7 +9,18 @@
 //! detector outside of it notices, and the arms differ in what is done then. It prints what failed.
 //!
 //! Without arguments this is a smoke run of less than a minute, which shows that all of it works and says
-//! little of the figures. The long form is `cargo bench --bench recovery --features durable -- --long`.
+//! little of the figures.
+//!
+//! | form | |
+//! |---|---|
+//! | `--smoke` | three faults in four arms at one start-up cost |
+//! | `--medium` | ten minutes: six faults a cell, all arms, three start-up costs |
+//! | `--long` | an hour: 24 faults a cell; `cargo bench --bench recovery --features durable -- --long` |
+//! | `--drill` | ten minutes: 300 faults and 300 disturbances that are none, through the detector |
+//! | `--cost` | instructions of a request with support for restarts and without (needs valgrind) |
+//!
+//! Any part can be changed: `--arms process,gate+retry --costs 0.05,5 --faults 6 --rate 100 --users 10
+//! --seed 7 --out DIR`.
 //!
 //! | exit code | |
 //! |---|---|
@@ -19,10 +30,8 @@
 
 mod app;
 
-use app::trial::Plan;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    app::main(&arguments, Plan::smoke)
+    app::main(Some("--smoke"))
 }

@@ -33,13 +33,20 @@ impl From<Verdict> for ExitCode {
 }
 
 /// Runs what the first argument says; `None` if that is no role of another process's.
-pub(crate) fn role(arguments: &[String]) -> Option<Result<(), Box<dyn Error>>> {
+fn role(arguments: &[String]) -> Option<Result<(), Box<dyn Error>>> {
     let (role, rest) = arguments.split_first()?;
     match role.as_str() {
         "serve" => Some(server_options(rest).and_then(|options| service::process::serve(&options))),
         "load" => Some(load_options(rest).and_then(|options| load::run(&options))),
+        "requests" => Some(requests(rest)),
         _ => None,
     }
+}
+
+fn requests(arguments: &[String]) -> Result<(), Box<dyn Error>> {
+    let arguments = Arguments::read(arguments)?;
+    let done = trial::cost::requests(arguments.want("support")?, arguments.want("count")?);
+    done.map_err(|error| error as Box<dyn Error>)
 }
 
 /// Arguments as `--name value`.
@@ -79,6 +86,7 @@ fn server_options(arguments: &[String]) -> Result<service::process::Options, Box
             items: arguments.want("items")?,
         },
         exchange: arguments.want("exchange")?,
+        support: arguments.get("support")?.unwrap_or_default(),
         address: arguments.get("address")?,
     })
 }
@@ -98,23 +106,44 @@ fn load_options(arguments: &[String]) -> Result<load::Options, Box<dyn Error>> {
     })
 }
 
-/// The entry of a program: a role that this program was started in by itself, or a run as `plan` says,
-/// with what the arguments change in it.
-pub(crate) fn main(arguments: &[String], plan: fn() -> trial::Plan) -> ExitCode {
-    let verdict = match role(arguments) {
-        Some(ended) => ended.map(|()| Verdict::Passed),
-        None => experiment(arguments, plan()),
+/// The entry of a program: a role that this program was started in by itself, or an experiment. Without
+/// a form among the arguments it is `form`.
+pub(crate) fn main(form: Option<&str>) -> ExitCode {
+    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    let ended = if let Some(ended) = role(&arguments) {
+        ended.map(|()| Verdict::Passed)
+    } else {
+        let is_given = |form: &&&str| arguments.iter().any(|argument| argument == **form);
+        let form = FORMS.iter().find(is_given).copied().or(form);
+        arguments.retain(|argument| argument != "--bench" && Some(argument.as_str()) != form);
+        experiment(form, &arguments)
     };
-    match verdict {
-        Ok(verdict) => verdict.into(),
-        Err(error) => {
+    ended.map_or_else(
+        |error| {
             eprintln!("microreboot: {error}");
             ExitCode::FAILURE
-        }
-    }
+        },
+        Verdict::into,
+    )
 }
 
-fn experiment(arguments: &[String], plan: trial::Plan) -> Result<Verdict, Box<dyn Error>> {
+const FORMS: [&str; 5] = ["--smoke", "--medium", "--long", "--drill", "--cost"];
+
+fn experiment(form: Option<&str>, arguments: &[String]) -> Result<Verdict, Box<dyn Error>> {
+    let plan = match form {
+        Some("--smoke") => trial::Plan::smoke(),
+        Some("--medium") => trial::Plan::medium(),
+        Some("--long") => trial::Plan::long(),
+        Some("--drill") => trial::Plan::drill(),
+        Some("--cost") => {
+            let done = trial::cost::run().map_err(|error| error as Box<dyn Error>);
+            return done.map(|()| Verdict::Passed);
+        }
+        _ => {
+            println!("say one of {}", FORMS.join(", "));
+            return Ok(Verdict::Passed);
+        }
+    };
     let plan = plan.changed_by(arguments)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

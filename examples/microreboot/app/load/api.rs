@@ -98,25 +98,24 @@ impl Api {
         let seeded = self.world.seeded(item);
         let (least, count) =
             seeded.fold((0, 0), |(top, count), bid| (bid.amount.max(top), count + 1));
-        let text = words.next() == Some(self.world.text(item).as_str());
+        let text = words.next() == Some(World::text(item).as_str());
         right(number == item && text && (least..=MOST).contains(&top) && bids >= count)
     }
 
     pub(crate) async fn category(&self, category: u32) -> Result<(), Failed> {
         let items = numbers(&self.get(&format!("/categories/{category}")).await?)?;
-        let fits = |item: &u64| {
-            u32::try_from(*item).is_ok_and(|item| self.world.category(item) == category)
-        };
+        let fits =
+            |item: &u64| u32::try_from(*item).is_ok_and(|item| World::category(item) == category);
         right(!items.is_empty() && items.iter().all(fits))
     }
 
     /// A word of that item finds items that have it.
     pub(crate) async fn search(&self, item: u32) -> Result<(), Failed> {
-        let word = self.world.word(item, u64::from(item));
+        let word = World::word(item, u64::from(item));
         let found = numbers(&self.get(&format!("/search/{word}")).await?)?;
         let has = |item: &u64| {
             u32::try_from(*item)
-                .is_ok_and(|item| self.world.text(item).split(' ').any(|other| other == word))
+                .is_ok_and(|item| World::text(item).split(' ').any(|other| other == word))
         };
         let once: HashSet<&u64> = found.iter().collect();
         let complete = found.len() == 20 || found.contains(&u64::from(item));
@@ -128,7 +127,7 @@ impl Api {
         right(
             answer
                 == [
-                    self.world.rating(user),
+                    World::rating(user),
                     crate::app::service::world::RATINGS_OF_A_USER,
                 ],
         )

@@ -38,7 +38,7 @@ pub(crate) struct Options {
 const THINK: Duration = Duration::from_millis(300);
 
 /// Sessions that the open loop's requests come from.
-const SESSIONS: u32 = 32;
+pub(crate) const SESSIONS: u32 = 32;
 
 /// What is asked for, in parts of a hundred.
 pub(crate) const MIX: [(&str, u32); 9] = [
@@ -54,7 +54,7 @@ pub(crate) const MIX: [(&str, u32); 9] = [
 ];
 
 /// Makes load until the standard input says `end`. `acknowledged` and `sent` on it ask for the bids, a
-/// line for each and a point behind the last.
+/// line for each and a point behind the last; at the end those come that were sent.
 pub(crate) fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -78,11 +78,14 @@ pub(crate) fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     }
     for line in std::io::stdin().lock().lines() {
         match line?.as_str() {
-            "acknowledged" => print!("{}.\n", crowd.sheet.acknowledged_lines()),
-            "sent" => print!("{}.\n", crowd.sheet.sent_lines()),
+            "acknowledged" => println!("{}.", crowd.sheet.acknowledged_lines()),
+            "sent" => println!("{}.", crowd.sheet.sent_lines()),
             _ => break,
         }
     }
+    // What is sent after this is not known to anybody, so nothing is.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    println!("{}.", crowd.sheet.sent_lines());
     std::fs::write(&options.out, crowd.sheet.csv())?;
     Ok(())
 }

@@ -131,7 +131,10 @@ impl Crowd {
 
     async fn login(&self, visitor: &Visitor, due: Instant) -> (Result<(), Failed>, u32) {
         let (token, attempts) = self.manner.make(due, || self.api.login(visitor.user)).await;
-        (token.map(|token| drop(visitor.set(Some(token)))), attempts)
+        let token = token.map(|token| {
+            visitor.set(Some(token));
+        });
+        (token, attempts)
     }
 
     async fn bid(

@@ -32,7 +32,7 @@ impl Catalogue {
         let texts = store.items();
         let mut categories = vec![Vec::new(); CATEGORIES as usize];
         for item in (0..world.items).take(texts.len()) {
-            categories[world.category(item) as usize].push(item);
+            categories[World::category(item) as usize].push(item);
         }
         let mut tops = Tops {
             seen: 0,
@@ -105,6 +105,8 @@ impl Search {
         for (item, text) in (0..).zip(catalogue.texts().iter()) {
             for word in text.split(' ') {
                 match postings.get_mut(word) {
+                    // A word may be in a text twice.
+                    Some(items) if items.last() == Some(&item) => (),
                     Some(items) => items.push(item),
                     None => drop(postings.insert(word.into(), vec![item])),
                 }

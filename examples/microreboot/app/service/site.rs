@@ -13,10 +13,11 @@ use super::fail::Fail;
 use super::fees::Fees;
 use super::reads::{Account, Catalogue, History, Ratings, Search};
 use super::sessions::{Bidding, Sessions};
-use super::slot::Slot;
+use super::slot::{Slot, Support};
 use super::store::Store;
 use super::world::{Bid, World};
 use crate::app::time::{now, since};
+use std::fmt::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -99,6 +100,7 @@ impl Site {
         dir: &Path,
         world: World,
         exchange: SocketAddr,
+        support: Support,
     ) -> std::io::Result<Arc<Self>> {
         let scratch = dir.join("scratch");
         // What the process before has left there may be why it is gone.
@@ -110,15 +112,15 @@ impl Site {
             world,
             dir: dir.to_owned(),
             exchange,
-            store: Slot::new("store", &scratch),
-            sessions: Slot::new("sessions", &scratch),
-            fees: Slot::new("fees", &scratch),
-            catalogue: Slot::new("catalogue", &scratch),
-            search: Slot::new("search", &scratch),
-            history: Slot::new("history", &scratch),
-            ratings: Slot::new("ratings", &scratch),
-            account: Slot::new("account", &scratch),
-            bidding: Slot::new("bidding", &scratch),
+            store: Slot::new("store", &scratch, support),
+            sessions: Slot::new("sessions", &scratch, support),
+            fees: Slot::new("fees", &scratch, support),
+            catalogue: Slot::new("catalogue", &scratch, support),
+            search: Slot::new("search", &scratch, support),
+            history: Slot::new("history", &scratch, support),
+            ratings: Slot::new("ratings", &scratch, support),
+            account: Slot::new("account", &scratch, support),
+            bidding: Slot::new("bidding", &scratch, support),
         }))
     }
 
@@ -206,10 +208,7 @@ impl Site {
         for name in COMPONENTS {
             let checked = with_slot!(self, name, slot => slot.check().await);
             let found = checked.unwrap_or_else(|fail| Err(fail.to_string()));
-            lines.push_str(&format!(
-                "{name} {}\n",
-                found.err().as_deref().unwrap_or("ok")
-            ));
+            let _ = writeln!(lines, "{name} {}", found.err().as_deref().unwrap_or("ok"));
         }
         lines
     }

@@ -5,10 +5,11 @@ use super::hazard::Hazard;
 use arc_swap::ArcSwapOption;
 use futures::FutureExt;
 use std::any::Any;
+use std::io;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::str::FromStr;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -30,27 +31,68 @@ pub(crate) struct Incarnation<P> {
     down: Arc<Semaphore>,
 }
 
+impl<P> Incarnation<P> {
+    /// Makes a call; a panic in it ends the call alone.
+    async fn make<T, F>(&self, operation: impl FnOnce(Arc<P>) -> F) -> Result<T, Fail>
+    where
+        F: Future<Output = Result<T, Fail>>,
+    {
+        let work = async {
+            self.hazard.pass().await?;
+            operation(self.part.clone()).await
+        };
+        let result = AssertUnwindSafe(work).catch_unwind().await;
+        result.unwrap_or_else(|panic| Err(panicked(panic)))
+    }
+}
+
+/// What is there for restarts of components.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Support {
+    /// Nothing: a component lives as long as the process.
+    #[default]
+    None,
+    /// A component can be taken out, which ends the calls that are in it.
+    Microreboot,
+    /// Callers pass a gate besides, and wait at it while the component is away.
+    Gate,
+}
+
+impl FromStr for Support {
+    type Err = io::Error;
+
+    fn from_str(text: &str) -> io::Result<Self> {
+        match text {
+            "none" => Ok(Self::None),
+            "microreboot" => Ok(Self::Microreboot),
+            "gate" => Ok(Self::Gate),
+            _ => Err(io::Error::other("support is none, microreboot or gate")),
+        }
+    }
+}
+
+/// Where an incarnation is.
+enum Place<P> {
+    Fixed(OnceLock<Arc<Incarnation<P>>>),
+    Replaceable(ArcSwapOption<Incarnation<P>>),
+}
+
 pub(crate) struct Slot<P> {
-    name: &'static str,
     /// A file that it keeps between its lives. A damaged one makes it panic in each call; a clean-up of
     /// the component or a start of the process removes it.
     scratch: PathBuf,
-    current: ArcSwapOption<Incarnation<P>>,
-    starts: AtomicU64,
+    place: Place<P>,
 }
 
 impl<P: Damage> Slot<P> {
-    pub(crate) fn new(name: &'static str, scratch: &Path) -> Self {
+    pub(crate) fn new(name: &str, scratch: &Path, support: Support) -> Self {
         Self {
-            name,
             scratch: scratch.join(name),
-            current: ArcSwapOption::empty(),
-            starts: AtomicU64::new(0),
+            place: match support {
+                Support::None => Place::Fixed(OnceLock::new()),
+                Support::Microreboot | Support::Gate => Place::Replaceable(ArcSwapOption::empty()),
+            },
         }
-    }
-
-    pub(crate) fn name(&self) -> &'static str {
-        self.name
     }
 
     /// A part that is ready takes its place.
@@ -64,56 +106,67 @@ impl<P: Damage> Slot<P> {
             hazard,
             down: Arc::new(Semaphore::new(0)),
         };
-        self.starts.fetch_add(1, Relaxed);
-        self.current.store(Some(Arc::new(incarnation)));
+        let incarnation = Arc::new(incarnation);
+        match &self.place {
+            Place::Fixed(place) => drop(place.set(incarnation)),
+            Place::Replaceable(place) => place.store(Some(incarnation)),
+        }
     }
 
-    /// The part leaves its place. Calls that are in it end.
+    fn current(&self) -> Result<Arc<Incarnation<P>>, Fail> {
+        let current = match &self.place {
+            Place::Fixed(place) => place.get().cloned(),
+            Place::Replaceable(place) => place.load_full(),
+        };
+        current.ok_or(Fail::Down(None))
+    }
+
+    /// The part leaves its place, if it can. Calls that are in it end.
     pub(crate) fn clear(&self) {
-        if let Some(gone) = self.current.swap(None) {
-            gone.down.close();
+        if let Place::Replaceable(place) = &self.place {
+            if let Some(gone) = place.swap(None) {
+                gone.down.close();
+            }
         }
     }
 
     /// Removes what could outlive it.
-    pub(crate) fn clean(&self) -> std::io::Result<()> {
+    pub(crate) fn clean(&self) -> io::Result<()> {
         match std::fs::remove_file(&self.scratch) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
     }
 
-    /// Makes a call. It ends with the part's life, and a panic in it ends the call alone.
+    /// Makes a call. If the part can be taken out, the call ends with it.
     pub(crate) async fn call<T, F>(&self, operation: impl FnOnce(Arc<P>) -> F) -> Result<T, Fail>
     where
         F: Future<Output = Result<T, Fail>>,
     {
-        let Some(current) = self.current.load_full() else {
-            return Err(Fail::Down(None));
-        };
-        let work = async {
-            current.hazard.pass().await?;
-            operation(current.part.clone()).await
-        };
-        tokio::select! {
-            biased;
-            _ = current.down.acquire() => Err(Fail::Down(None)),
-            result = AssertUnwindSafe(work).catch_unwind() => result.unwrap_or_else(|panic| Err(panicked(panic))),
+        match &self.place {
+            Place::Fixed(place) => {
+                let current = place.get().ok_or(Fail::Down(None))?;
+                current.make(operation).await
+            }
+            Place::Replaceable(place) => {
+                let current = place.load_full().ok_or(Fail::Down(None))?;
+                tokio::select! {
+                    biased;
+                    _ = current.down.acquire() => Err(Fail::Down(None)),
+                    result = current.make(operation) => result,
+                }
+            }
         }
     }
 
     /// The part, for one that is made of it.
     pub(crate) fn part(&self) -> Result<Arc<P>, Fail> {
-        let current = self.current.load();
-        let current = current.as_ref().ok_or(Fail::Down(None))?;
-        Ok(current.part.clone())
+        Ok(self.current()?.part.clone())
     }
 
     /// Whether calls get through, as far as can be told from here.
     pub(crate) async fn check(&self) -> Result<(), String> {
-        let Some(current) = self.current.load_full() else {
-            return Err("down".to_owned());
-        };
+        let current = self.current().map_err(|fail| fail.to_string())?;
         let passed = AssertUnwindSafe(current.hazard.pass()).catch_unwind();
         match timeout(CHECK_TIMEOUT, passed).await {
             Err(_) => Err("hangs".to_owned()),
@@ -123,7 +176,7 @@ impl<P: Damage> Slot<P> {
     }
 
     pub(crate) fn hurt(&self, kind: &str) -> Result<(), Fail> {
-        let current = self.current.load_full().ok_or(Fail::Down(None))?;
+        let current = self.current()?;
         match kind {
             "deadlock" => current.hazard.deadlock(&current.down),
             "corruption" => current.part.corrupt(),

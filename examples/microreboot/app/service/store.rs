@@ -59,14 +59,14 @@ pub(crate) fn seed(dir: &Path, world: World) -> Result<(), Box<dyn Error + Send 
         Ok(journal.append(ENTRY_V1, &postcard::to_stdvec(&entry)?)?)
     };
     for item in 0..world.items {
-        append(Entry::Listed(&world.text(item)))?;
+        append(Entry::Listed(&World::text(item)))?;
         for bid in world.seeded(item) {
             append(Entry::Bid(bid))?;
         }
     }
     for user in 0..world.users() {
         for rating in 0..super::world::RATINGS_OF_A_USER {
-            let stars = world.stars(user, rating);
+            let stars = World::stars(user, rating);
             append(Entry::Rated { user, stars })?;
         }
     }

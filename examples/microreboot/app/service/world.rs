@@ -47,7 +47,7 @@ impl World {
     }
 
     /// A word of an item's text.
-    pub(crate) fn word(self, item: u32, place: u64) -> String {
+    pub(crate) fn word(item: u32, place: u64) -> String {
         let mut at = mix(u64::from(item) * WORDS_OF_AN_ITEM + place % WORDS_OF_AN_ITEM);
         let mut word = String::with_capacity(6);
         for _ in 0..3 {
@@ -58,25 +58,25 @@ impl World {
     }
 
     /// What an item is.
-    pub(crate) fn text(self, item: u32) -> String {
+    pub(crate) fn text(item: u32) -> String {
         let words: Vec<String> = (0..WORDS_OF_AN_ITEM)
-            .map(|place| self.word(item, place))
+            .map(|place| Self::word(item, place))
             .collect();
         words.join(" ")
     }
 
-    pub(crate) const fn category(self, item: u32) -> u32 {
+    pub(crate) const fn category(item: u32) -> u32 {
         item % CATEGORIES
     }
 
-    pub(crate) fn stars(self, user: u32, rating: u64) -> u64 {
+    pub(crate) fn stars(user: u32, rating: u64) -> u64 {
         mix(u64::from(user) * RATINGS_OF_A_USER + rating) % 5 + 1
     }
 
     /// All stars of a user together.
-    pub(crate) fn rating(self, user: u32) -> u64 {
+    pub(crate) fn rating(user: u32) -> u64 {
         (0..RATINGS_OF_A_USER)
-            .map(|rating| self.stars(user, rating))
+            .map(|rating| Self::stars(user, rating))
             .sum()
     }
 

@@ -10,7 +10,7 @@ use super::generator::{Generator, Load, parse_bid};
 use super::outcome::{Outcome, Times, outcomes};
 use crate::app::load::api::Api;
 use crate::app::service::store::stored;
-use crate::app::service::world::{Bid, World};
+use crate::app::service::world::{Bid, World, below};
 use crate::app::time::{micros, now, since, sleep};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -25,6 +25,8 @@ pub(crate) struct Cell {
     /// A journal with the market in it.
     pub(crate) market: PathBuf,
     pub(crate) faults: Vec<Fault>,
+    /// Seconds from a cure to the next fault: so many, and up to as many more.
+    pub(crate) gap: f64,
     pub(crate) load: Load,
     pub(crate) seed: u64,
 }
@@ -48,6 +50,8 @@ pub(crate) const LATEST: Duration = Duration::from_millis(5);
 const CALM: Duration = Duration::from_millis(1_500);
 /// How long it is awaited that a fault shows, that a cure helps, and how often one is tried.
 const SHOWS: Duration = Duration::from_secs(15);
+/// How long it is watched whether a disturbance passes unnoticed.
+const PASSES: Duration = Duration::from_millis(800);
 const HELPS: Duration = Duration::from_secs(20);
 const CURES: u32 = 3;
 
@@ -61,8 +65,8 @@ struct Running<'a> {
     wrong: Vec<String>,
 }
 
-pub(crate) async fn run(cell: Cell, out: &Path) -> Result<CellResult, Failure> {
-    let dir = tempfile::tempdir_in(out)?;
+pub(crate) async fn run(cell: Cell, scratch: &Path, out: &Path) -> Result<CellResult, Failure> {
+    let dir = tempfile::tempdir_in(scratch)?;
     copy(&cell.market, &dir.path().join("journal"))?;
     let exchange = Exchange::open().await?;
     let mut server = Server::start(cell.arm.cure, dir.path(), cell.world, exchange.address)?;
@@ -97,12 +101,8 @@ pub(crate) async fn run(cell: Cell, out: &Path) -> Result<CellResult, Failure> {
     sleep(CALM).await;
     for (place, fault) in cell.faults.iter().enumerate() {
         times.push(running.fault(*fault).await?);
-        let gap = 0.5
-            + f64::from(crate::app::service::world::below(
-                cell.seed + place as u64,
-                1_000,
-            )) / 1_000.0;
-        sleep(Duration::from_secs_f64(gap)).await;
+        let more = f64::from(below(cell.seed + place as u64, 1_000)) / 1_000.0;
+        sleep(Duration::from_secs_f64(cell.gap * (1.0 + more))).await;
     }
     let Running {
         mut server,
@@ -113,8 +113,8 @@ pub(crate) async fn run(cell: Cell, out: &Path) -> Result<CellResult, Failure> {
     } = running;
     // The last audit is of what is on disk.
     let acknowledged = generator.bids("acknowledged")?;
-    let sent = all_sent(&mut generator, &prober)?;
-    let records = generator.end()?;
+    let (mut sent, records) = generator.end()?;
+    sent.extend(prober.sent());
     server.kill()?;
     let on_disk = stored(dir.path()).map_err(|error| -> Failure { error })?;
     wrong.extend(
@@ -124,12 +124,12 @@ pub(crate) async fn run(cell: Cell, out: &Path) -> Result<CellResult, Failure> {
     );
     let (outcomes, calm, behind) = outcomes(&times, &records);
     Ok(CellResult {
+        cell,
         starts,
         outcomes,
         behind,
         calm,
         wrong,
-        cell,
     })
 }
 
@@ -148,7 +148,12 @@ impl Running<'_> {
                 .await
                 .map_err(|failed| format!("{path}: {failed:?}"))?;
         }
-        let Some(mut suspect) = self.prober.detect(SHOWS).await else {
+        let within = if fault.is_benign() { PASSES } else { SHOWS };
+        let Some(mut suspect) = self.prober.detect(within).await else {
+            if fault.is_benign() {
+                times.recovered = Some(since(begun));
+                return Ok(times);
+            }
             self.wrong.push(format!("{fault} was not noticed"));
             return Ok(times);
         };

@@ -92,7 +92,7 @@ impl Prober {
             async {
                 api.item(item)
                     .await
-                    .and(api.category(world.category(item)).await)
+                    .and(api.category(World::category(item)).await)
             },
             api.search(item),
             api.rating(item % world.users()),

@@ -1,6 +1,7 @@
 //! What is done to the auction, and when: the same in all arms.
 
 use crate::app::load::MIX;
+use crate::app::service::site::COMPONENTS;
 use fastrand::Rng;
 use std::fmt;
 
@@ -71,7 +72,29 @@ pub(crate) fn plan(count: usize, seed: u64) -> Vec<Fault> {
     faults
 }
 
+/// As [`plan`], with as many benign disturbances among them, at any component.
+pub(crate) fn drill(count: usize, seed: u64) -> Vec<Fault> {
+    let mut rng = Rng::with_seed(!seed);
+    let mut faults = plan(count, seed);
+    for _ in 0..count {
+        faults.push(Fault {
+            kind: BENIGN[rng.usize(..BENIGN.len())],
+            component: COMPONENTS[rng.usize(..COMPONENTS.len())],
+        });
+    }
+    rng.shuffle(&mut faults);
+    faults
+}
+
+/// Disturbances that pass by themselves: three slow calls, an error.
+const BENIGN: [&str; 2] = ["slow", "error"];
+
 impl Fault {
+    /// Whether nothing should be done about it.
+    pub(crate) fn is_benign(self) -> bool {
+        BENIGN.contains(&self.kind)
+    }
+
     /// Whether calls hang, so that a probe waits for its timeout.
     pub(crate) fn hangs(self) -> bool {
         matches!(self.kind, "deadlock" | "hung")
@@ -85,10 +108,9 @@ impl Fault {
 
     fn touches(self, ask: &str) -> bool {
         let through: &[&str] = match ask {
-            "item" => &["catalogue"],
             // It is another index than the one that is damaged.
             "category" if matches!(self.kind, "corruption" | "wrong") => &[],
-            "category" => &["catalogue"],
+            "item" | "category" => &["catalogue"],
             "search" => &["search"],
             "rating" => &["ratings"],
             "fee" => &["fees"],

@@ -105,15 +105,14 @@ impl Generator {
         }
     }
 
-    /// Ends it, and reads what it has recorded.
-    pub(crate) fn end(mut self) -> io::Result<Vec<Record>> {
-        writeln!(self.asks, "end")?;
+    /// Ends it, and reads what it has sent and what it has recorded.
+    pub(crate) fn end(mut self) -> io::Result<(Vec<Bid>, Vec<Record>)> {
+        let sent = self.bids("end")?;
         self.child.wait()?;
         let text = std::fs::read_to_string(&self.out)?;
         let records = text.lines().skip(1).map(parse_record);
-        records
-            .collect::<Option<_>>()
-            .ok_or_else(|| io::ErrorKind::InvalidData.into())
+        let records = records.collect::<Option<_>>();
+        Ok((sent, records.ok_or(io::ErrorKind::InvalidData)?))
     }
 }
 

@@ -3,7 +3,9 @@
 mod arm;
 mod audit;
 mod cell;
+pub(crate) mod cost;
 mod detector;
+mod drill;
 mod exchange;
 mod fault;
 mod generator;

@@ -38,6 +38,10 @@ pub(crate) struct Outcome {
     pub(crate) times: Times,
     pub(crate) requests: u64,
     pub(crate) failed: u64,
+    /// Of these, the ones that failed because their session was gone.
+    pub(crate) logged_out: u64,
+    /// Requests between the fault and the recovery, and how many of them failed.
+    pub(crate) during: (u64, u64),
     pub(crate) actions: u64,
     pub(crate) failed_actions: u64,
     pub(crate) lost_sessions: u64,
@@ -81,14 +85,19 @@ fn outcome(times: &Times, end: u64, records: &[Record]) -> Outcome {
     };
     let recovered = times.recovered.unwrap_or(Duration::MAX);
     let recovered = u64::try_from(recovered.as_micros()).unwrap_or(u64::MAX);
-    let during = requests(records, begin, end.min(begin.saturating_add(recovered)));
+    let until = end.min(begin.saturating_add(recovered));
+    let during: Vec<&Record> = requests(records, begin, until).collect();
     Outcome {
         requests: requests(records, begin, end).count() as u64,
         failed: failed(requests(records, begin, end)),
+        logged_out: requests(records, begin, end)
+            .filter(|record| record.end == "401")
+            .count() as u64,
+        during: (during.len() as u64, failed(during.iter().copied())),
         actions: within("action").count() as u64,
         failed_actions: failed(within("action")),
         lost_sessions: within("lost_session").count() as u64,
-        p99: percentile(during.map(|record| record.took).collect(), 99),
+        p99: percentile(during.iter().map(|record| record.took).collect(), 99),
         times: times.clone(),
     }
 }

@@ -7,6 +7,7 @@ use super::exchange::Exchange;
 use super::generator::Load;
 use super::report::{csv, table};
 use super::svg::plot;
+use super::{drill, fault};
 use crate::app::load::api::Api;
 use crate::app::load::policy::DEADLINE;
 use crate::app::service::store::seed;
@@ -31,6 +32,15 @@ pub(crate) struct Plan {
     pub(crate) seed: u64,
     /// Where the CSV, the table and the plot are kept; nowhere if there is none.
     pub(crate) out: Option<PathBuf>,
+    form: Form,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// The arms beside each other.
+    Compare,
+    /// Faults, and as many disturbances that are none.
+    Drill,
 }
 
 impl Plan {
@@ -50,10 +60,32 @@ impl Plan {
             },
             seed: 1,
             out: None,
+            form: Form::Compare,
         }
     }
 
-    /// About an hour and a half.
+    /// About ten minutes.
+    pub(crate) fn medium() -> Self {
+        Self {
+            title: "Process restart and microreboot, the medium form",
+            faults: 6,
+            ..Self::long()
+        }
+    }
+
+    /// About ten minutes.
+    pub(crate) fn drill() -> Self {
+        Self {
+            title: "Faults and disturbances through the detector",
+            arms: Arm::named("microreboot").into_iter().collect(),
+            costs: vec![0.05],
+            faults: 300,
+            form: Form::Drill,
+            ..Self::long()
+        }
+    }
+
+    /// About an hour.
     pub(crate) fn long() -> Self {
         Self {
             title: "Process restart and microreboot",
@@ -66,6 +98,7 @@ impl Plan {
             },
             seed: fastrand::u64(..1 << 32),
             out: Some(PathBuf::from("target/recovery")),
+            form: Form::Compare,
         }
     }
 
@@ -127,18 +160,26 @@ pub(crate) async fn run(plan: &Plan) -> Result<Verdict, Failure> {
                 cost,
                 world: market.world,
                 market: market.journal.clone(),
-                faults: super::fault::plan(plan.faults, plan.seed),
+                faults: match plan.form {
+                    Form::Compare => fault::plan(plan.faults, plan.seed),
+                    Form::Drill => fault::drill(plan.faults, plan.seed),
+                },
+                gap: if plan.form == Form::Drill { 0.2 } else { 0.7 },
                 load: plan.load,
                 seed: plan.seed,
             };
-            let result = run_cell(cell, scratch.path()).await?;
+            let result = run_cell(cell, scratch.path(), &out).await?;
             tell(&result);
             results.push(result);
             // What there is, if the run is ended early.
             std::fs::write(out.join("faults.csv"), csv(&results))?;
         }
     }
-    let report = format!("{}, seed {}\n\n{}", plan.title, plan.seed, table(&results));
+    let body = match plan.form {
+        Form::Compare => table(&results),
+        Form::Drill => results.iter().map(drill::report).collect(),
+    };
+    let report = format!("{}, seed {}\n\n{body}", plan.title, plan.seed);
     println!("\n{report}");
     std::fs::write(out.join("report.txt"), &report)?;
     std::fs::write(out.join("plot.svg"), plot(&results, plan.title))?;

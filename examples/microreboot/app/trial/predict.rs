@@ -5,7 +5,9 @@
 use super::arm::{Arm, Cure, Starts};
 use super::detector::{PERIOD, THRESHOLD, TIMEOUT};
 use super::fault::Fault;
+use super::generator::Load;
 use crate::app::load::policy::DEADLINE;
+use crate::app::load::{MIX, SESSIONS};
 
 /// How long it takes until a fault that shows is reported.
 fn detection(fault: Fault) -> f64 {
@@ -35,8 +37,23 @@ pub(crate) fn downtime(arm: Arm, component: &str, starts: &Starts) -> f64 {
         .sum()
 }
 
+/// Requests that fail because they are the first of a session that is gone: each session's first until
+/// the next fault, after which it is logged in again.
+fn logged_out(arm: Arm, fault: Fault, rate: f64, gap: f64) -> f64 {
+    if !arm.restarts_process() {
+        return 0.0;
+    }
+    let sessions = f64::from(SESSIONS);
+    let needing = MIX.iter().filter(|(ask, _)| matches!(*ask, "me" | "bid"));
+    let share = f64::from(needing.map(|(_, parts)| parts).sum::<u32>()) / 100.0;
+    // Of the gap, and of the time until the next fault is detected.
+    let time = 1.5 * gap + detection(fault);
+    sessions * (1.0 - (-rate * share * time / sessions).exp())
+}
+
 /// Requests that fail.
-pub(crate) fn failures(arm: Arm, fault: Fault, rate: f64, starts: &Starts) -> f64 {
+pub(crate) fn failures(arm: Arm, fault: Fault, load: Load, gap: f64, starts: &Starts) -> f64 {
+    let rate = load.rate;
     let (detection, downtime) = (detection(fault), downtime(arm, fault.component, starts));
     let deadline = DEADLINE.as_secs_f64();
     // A caller that tries again, or is made to wait, is served if all is well before its deadline.
@@ -51,5 +68,5 @@ pub(crate) fn failures(arm: Arm, fault: Fault, rate: f64, starts: &Starts) -> f6
         (Cure::Naive | Cure::Inherited, true) => (bridged(detection + downtime), bridged(downtime)),
         (Cure::Microreboot | Cure::Gated, true) => (bridged(detection + downtime), 0.0),
     };
-    rate * (share * touched + (1.0 - share) * others)
+    rate * (share * touched + (1.0 - share) * others) + logged_out(arm, fault, rate, gap)
 }

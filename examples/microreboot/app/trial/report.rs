@@ -9,7 +9,7 @@ use std::fmt::Write;
 
 pub(crate) fn csv(results: &[CellResult]) -> String {
     let mut text = "arm,cost_s,startup_s,items,seed,number,fault,component,suspect,cures,detect_s,recover_s,\
-        requests,failed,predicted,actions,failed_actions,lost_sessions,p99_s,generator_p99_behind_ms\n"
+        requests,failed,logged_out,requests_during,failed_during,predicted,actions,failed_actions,lost_sessions,p99_s,generator_p99_behind_ms\n"
         .to_owned();
     for result in results {
         let cell = &result.cell;
@@ -20,7 +20,7 @@ pub(crate) fn csv(results: &[CellResult]) -> String {
             };
             let _ = writeln!(
                 text,
-                "{},{},{:.4},{},{},{number},{},{},{},{},{},{},{},{},{:.1},{},{},{},{:.4},{:.2}",
+                "{},{},{:.4},{},{},{number},{},{},{},{},{},{},{},{},{},{},{},{:.1},{},{},{},{:.4},{:.2}",
                 cell.arm.name(),
                 cell.cost,
                 result.starts.whole.as_secs_f64(),
@@ -34,7 +34,10 @@ pub(crate) fn csv(results: &[CellResult]) -> String {
                 seconds(times.recovered),
                 outcome.requests,
                 outcome.failed,
-                failures(cell.arm, times.fault, cell.load.rate, &result.starts),
+                outcome.logged_out,
+                outcome.during.0,
+                outcome.during.1,
+                failures(cell.arm, times.fault, cell.load, cell.gap, &result.starts),
                 outcome.actions,
                 outcome.failed_actions,
                 outcome.lost_sessions,
@@ -52,19 +55,21 @@ pub(crate) fn table(results: &[CellResult]) -> String {
     let _ = writeln!(
         text,
         "A request has failed if its answer is wrong, an error, or later than {} s after it was due; once for each that was due.\n\
-         Bare: one attempt. Retry: attempts of {} s until then, with the default budget. Median [quarter, three quarters] of each fault.\n",
+         Bare: one attempt. Retry: attempts of {} s until then, with the default budget. Median [quarter, three quarters] of each fault.\n\
+         Logged out: of the mean, the requests that failed because a restart had ended their session.\n",
         DEADLINE.as_secs_f64(),
         ATTEMPT.as_secs_f64(),
     );
     let _ = writeln!(
         text,
-        "{:<18} {:>8} {:>3} {:>22} {:>7} {:>9} {:>15} {:>8} {:>9} {:>8} {:>8} {:>7} {:>9}",
+        "{:<18} {:>8} {:>3} {:>22} {:>7} {:>9} {:>10} {:>15} {:>8} {:>9} {:>8} {:>8} {:>7} {:>9}",
         "arm",
         "start-up",
         "n",
         "failed requests",
         "mean",
         "predicted",
+        "logged out",
         "failed actions",
         "detect",
         "recover",
@@ -94,13 +99,14 @@ fn row(text: &mut String, result: &CellResult, figures: &Figures) {
     let void = if result.behind > LATEST { " VOID" } else { "" };
     let _ = writeln!(
         text,
-        "{:<18} {:>6.2} s {:>3} {:>22} {:>7.1} {:>9.1} {:>15} {:>6.2} s {:>7.2} s {:>6.2} s {:>8} {:>7} {:>6.2} ms{void}",
+        "{:<18} {:>6.2} s {:>3} {:>22} {:>7.1} {:>9.1} {:>10.1} {:>15} {:>6.2} s {:>7.2} s {:>6.2} s {:>8} {:>7} {:>6.2} ms{void}",
         result.cell.arm.name(),
         figures.start.as_secs_f64(),
         result.outcomes.len(),
         spread(figures.failed),
         figures.failed.mean,
         figures.predicted,
+        figures.logged_out.mean,
         spread(figures.failed_actions),
         figures.detect.median,
         figures.recover.median,

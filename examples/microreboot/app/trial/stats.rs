@@ -39,6 +39,7 @@ impl Spread {
 pub(crate) struct Figures {
     pub(crate) failed: Spread,
     pub(crate) predicted: f64,
+    pub(crate) logged_out: Spread,
     pub(crate) failed_actions: Spread,
     pub(crate) detect: Spread,
     pub(crate) recover: Spread,
@@ -46,8 +47,6 @@ pub(crate) struct Figures {
     pub(crate) lost_sessions: Spread,
     /// Of those that were detected, how many were ascribed to the right component.
     pub(crate) blamed: (usize, usize),
-    /// How many were cured by the first cure.
-    pub(crate) cured_at_once: usize,
     pub(crate) start: Duration,
 }
 
@@ -61,7 +60,8 @@ pub(crate) fn figures(result: &CellResult) -> Figures {
         failures(
             result.cell.arm,
             *fault,
-            result.cell.load.rate,
+            result.cell.load,
+            result.cell.gap,
             &result.starts,
         )
     });
@@ -76,16 +76,13 @@ pub(crate) fn figures(result: &CellResult) -> Figures {
     Figures {
         failed: spread(&|outcome| Some(outcome.failed as f64)),
         predicted: Spread::of(predicted).mean,
+        logged_out: spread(&|outcome| Some(outcome.logged_out as f64)),
         failed_actions: spread(&|outcome| Some(outcome.failed_actions as f64)),
         detect: spread(&|outcome| seconds(outcome.times.detected)),
         recover: spread(&|outcome| seconds(outcome.times.recovered)),
         p99: spread(&|outcome| Some(outcome.p99.as_secs_f64())),
         lost_sessions: spread(&|outcome| Some(outcome.lost_sessions as f64)),
         blamed: (detected.iter().filter(right).count(), detected.len()),
-        cured_at_once: outcomes
-            .iter()
-            .filter(|outcome| outcome.times.cures == 1 && outcome.times.recovered.is_some())
-            .count(),
         start: result.starts.whole,
     }
 }

@@ -2,7 +2,7 @@
 
 use super::arm::Arm;
 use super::cell::CellResult;
-use super::stats::{Figures, figures};
+use super::stats::{Figures, Spread, figures};
 use std::fmt::Write;
 
 const WIDTH: f64 = 460.0;
@@ -58,12 +58,15 @@ struct Point {
     predicted: Option<f64>,
 }
 
+/// Quartiles, what stands for them, and the prediction.
+type Plotted = (Spread, f64, Option<f64>);
+
 pub(crate) fn plot(results: &[CellResult], title: &str) -> String {
     let cells: Vec<(&CellResult, Figures)> = results
         .iter()
         .map(|result| (result, figures(result)))
         .collect();
-    let points = |of: &dyn Fn(&Figures) -> (super::stats::Spread, f64, Option<f64>)| -> Vec<Point> {
+    let points = |of: &dyn Fn(&Figures) -> Plotted| -> Vec<Point> {
         let of = |(result, figures): &(&CellResult, Figures)| {
             let (spread, y, predicted) = of(figures);
             let x = result.cell.cost;
