@@ -10,9 +10,11 @@
 //! | [`budget`] | how many restarts, and how far apart |
 //! | [`child`] | what is supervised: its specification, its context, how it ended |
 //! | [`supervisor`] | the tree: strategies, restarts, stopping |
+//! | [`microreboot`] | restarts of a component in place of the process |
 //!
 //! Rooms import along `budget < child < supervisor < checkpointed < microreboot`.
 
 pub mod budget;
 pub mod child;
+pub mod microreboot;
 pub mod supervisor;

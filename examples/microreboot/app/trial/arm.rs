@@ -145,7 +145,7 @@ impl Server {
             let words: Vec<&str> = line.split(' ').collect();
             match words[..] {
                 ["started", part, micros] => {
-                    drop(starts.parts.insert(part.to_owned(), micros_of(micros)));
+                    starts.parts.insert(part.to_owned(), micros_of(micros));
                 }
                 ["serving", micros] => {
                     starts.whole = micros_of(micros);
