@@ -6,5 +6,5 @@
 )]
 
 mod basics;
-mod rig;
 mod gate;
+mod rig;
