@@ -40,7 +40,11 @@ fn is_near(found: f64, expected: f64) -> bool {
 }
 
 /// Computed with 40 digits.
-#[expect(clippy::approx_constant, clippy::excessive_precision, reason = "a table")]
+#[expect(
+    clippy::approx_constant,
+    clippy::excessive_precision,
+    reason = "a table"
+)]
 const TAIL: [(f64, f64); 12] = [
     (-3.0, 0.000_586_649_313_790_066_7),
     (0.0, 0.301_029_995_663_981_2),
@@ -72,13 +76,7 @@ fn hc8a_the_tail_is_exact_in_the_log_domain() {
 fn hc8a_the_silence_is_measured_in_deviations_beyond_mean_and_pause() {
     let config = FailureDetectorConfig::default().window(4);
     let (clock, detector) = beating(config, SECOND, 10);
-    for (silence, row) in [
-        (4_000, 1),
-        (4_100, 2),
-        (4_500, 4),
-        (5_000, 7),
-        (14_000, 10),
-    ] {
+    for (silence, row) in [(4_000, 1), (4_100, 2), (4_500, 4), (5_000, 7), (14_000, 10)] {
         let last = ms(silence);
         clock.advance(last);
         let (_, expected) = TAIL[row];

@@ -33,11 +33,11 @@ pub use cap::RebootCap;
 pub use config::{MicrorebootConfig, PhaseLimits};
 pub(crate) use control::GateControl;
 pub use event::{MicrorebootEvent, MicrorebootEventKind, Notice, Skip};
-pub use history::{HistoryError, HistoryState, MemoryHistory, RebootHistory};
 pub use gate::{
     Drain, Drained, Gate, GateConfig, GateFuture, GateLayer, GateService, GateState, Idempotence,
     IsIdempotent, NoneIdempotent, Pass, Reboot,
 };
+pub use history::{HistoryError, HistoryState, MemoryHistory, RebootHistory};
 pub use ladder::Ladder;
 pub use manager::{ManagerError, MicrorebootManager, MicrorebootManagerBuilder};
 pub use outcome::{RebootOutcome, Refusal, Report, Reported};
