@@ -1,4 +1,6 @@
 //! The health wing as its users meet it.
 
 #[cfg(feature = "test-util")]
+mod calls;
+#[cfg(feature = "test-util")]
 mod checks;
