@@ -4,3 +4,5 @@
 mod calls;
 #[cfg(feature = "test-util")]
 mod checks;
+#[cfg(feature = "checks")]
+mod ready_made;

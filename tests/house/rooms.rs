@@ -57,7 +57,12 @@ pub(crate) const HOUSE: &[(&str, u8, &[&[&str]])] = &[
     (
         "health",
         3,
-        &[&["check"], &["tree"], &["calls", "failure_detector"]],
+        &[
+            &["check"],
+            &["tree"],
+            &["calls", "failure_detector"],
+            &["checks"],
+        ],
     ),
     (
         "supervise",
