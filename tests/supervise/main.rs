@@ -7,4 +7,8 @@
 
 mod basics;
 mod gate;
+mod child;
+mod commands;
+mod groups;
 mod rig;
+mod starts;
