@@ -6,4 +6,7 @@
 )]
 
 mod basics;
+#[cfg(feature = "durable")]
+mod checkpointed;
 mod rig;
+mod supervised;

@@ -84,10 +84,10 @@ pub use error::{LoadError, StoreError};
 pub(crate) use figures::Watched;
 pub use marks::{Mark, Marks};
 pub use memory::MemoryStore;
+pub(crate) use packed::Packed;
 #[cfg(feature = "redb")]
 #[cfg_attr(docsrs, doc(cfg(feature = "redb")))]
 pub use redb::RedbStore;
-pub(crate) use packed::Packed;
 pub use store::{CheckpointStore, Saved};
 pub use typed::{Checkpoints, Recovered, RestoreError, Restored, SaveError};
 

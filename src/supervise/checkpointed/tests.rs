@@ -42,9 +42,7 @@ impl Rig {
             self.machine.paid(owed.len());
         }
         let candidates = self.candidates();
-        let attempt = self
-            .machine
-            .choose(&candidates, self.stored.is_empty())?;
+        let attempt = self.machine.choose(&candidates, self.stored.is_empty())?;
         if let Some(sequence) = attempt.strike {
             let before = candidates.iter().find(|one| one.sequence == sequence);
             if self.fails {
@@ -111,7 +109,11 @@ fn ck3c_the_newest_twice_the_next_older_once_and_the_newest_again() {
 #[test]
 fn ck3e_a_cold_start_comes_last_once_and_only_if_opted_in() {
     let mut rig = Rig::with(&[2, 3], true);
-    let origins: Vec<_> = rig.crashes(6).into_iter().map(|(origin, _)| origin).collect();
+    let origins: Vec<_> = rig
+        .crashes(6)
+        .into_iter()
+        .map(|(origin, _)| origin)
+        .collect();
     let again = NewestAgain;
     assert_eq!(origins, [Newest, Newest, Older, Cold, again, again]);
     // Suspect ones alone: nothing, or nothing on purpose.
@@ -201,7 +203,11 @@ fn ck3i_a_start_that_was_stopped_early_is_no_strike() {
 fn ck3h_what_cannot_be_stored_counts_in_this_process() {
     let mut rig = Rig::with(&[1, 2, 3], true);
     rig.fails = true;
-    let origins: Vec<_> = rig.crashes(5).into_iter().map(|(origin, _)| origin).collect();
+    let origins: Vec<_> = rig
+        .crashes(5)
+        .into_iter()
+        .map(|(origin, _)| origin)
+        .collect();
     assert_eq!(origins, [Newest, Newest, Older, Cold, NewestAgain]);
     // A suspicion holds, and is stored before the next start that can.
     let mut rig = Rig::with(&[1, 2, 3], false);
@@ -233,7 +239,8 @@ fn ck3h_a_strike_that_failed_and_is_there_all_the_same_counts_once() {
 #[test]
 fn ck3f_the_withdrawal_is_told_once_until_a_start_is_well() {
     let mut machine = Machine::new(false);
-    let told = |machine: &mut Machine| [Newest, NewestAgain, NewestAgain].map(|o| machine.withdraws(o));
+    let told =
+        |machine: &mut Machine| [Newest, NewestAgain, NewestAgain].map(|o| machine.withdraws(o));
     assert_eq!(told(&mut machine), [false, true, false]);
     machine.proven();
     assert_eq!(told(&mut machine), [false, true, false]);
