@@ -12,6 +12,7 @@
 //! | [`supervisor`] | the tree: strategies, restarts, stopping |
 //! | `checkpointed` | children that are restarted with their state (feature `durable`) |
 //! | [`supervised`] | a tower service whose worker is a child |
+//! | [`microreboot`] | restarting the failing component, and not the process |
 //!
 //! Rooms import along `budget < child < supervisor < checkpointed < supervised <
 //! microreboot`.
@@ -21,5 +22,6 @@ pub mod budget;
 #[cfg_attr(docsrs, doc(cfg(feature = "durable")))]
 pub mod checkpointed;
 pub mod child;
+pub mod microreboot;
 pub mod supervised;
 pub mod supervisor;

@@ -1,4 +1,4 @@
-//! Supervision: the public API as users meet it.
+//! The wing that restarts parts, as its users meet it.
 
 #![allow(
     clippy::unchecked_time_subtraction,
@@ -8,5 +8,6 @@
 mod basics;
 #[cfg(feature = "durable")]
 mod checkpointed;
+mod gate;
 mod rig;
 mod supervised;
