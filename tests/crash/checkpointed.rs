@@ -5,6 +5,7 @@
 use backstop::durable::codec::State;
 use backstop::durable::snapshot::{Checkpoints, DirectoryConfig, DirectoryStore};
 use backstop::durable::storage::FsStorage;
+use backstop::kernel::clock::Clock;
 use backstop::supervise::checkpointed::{Checkpointed, CheckpointedConfig};
 use backstop::supervise::supervisor::Supervisor;
 use serde::{Deserialize, Serialize};
@@ -13,7 +14,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Where the child process finds its directory.
 const DIR: &str = "BACKSTOP_COUNT_DIR";
@@ -133,18 +134,19 @@ fn live(dir: &Path, poison: Option<(u64, u64)>, kill_after: Duration, counted: b
         }
     });
     let mut life = Life::default();
-    let mut deadline = Instant::now() + kill_after;
+    let clock = Clock::system();
+    let mut deadline = clock.now() + kill_after;
     if counted {
         // It is killed in any case.
-        deadline += Duration::from_secs(20);
+        deadline = deadline + Duration::from_secs(20);
     }
     loop {
-        let left = deadline.saturating_duration_since(Instant::now());
+        let left = deadline.saturating_duration_since(clock.now());
         match told.recv_timeout(left) {
             Ok(line) => {
                 let is_start = life.hear(&line);
                 if is_start && counted {
-                    deadline = Instant::now() + kill_after;
+                    deadline = clock.now() + kill_after;
                 }
                 if left.is_zero() {
                     break;
