@@ -143,8 +143,8 @@ fn live(dir: &Path, poison: Option<(u64, u64)>, kill_after: Duration, counted: b
     loop {
         let left = deadline.saturating_duration_since(clock.now());
         match told.recv_timeout(left) {
-            Ok(line) => {
-                let is_start = life.hear(&line);
+            Ok(said) => {
+                let is_start = life.hear(&said);
                 if is_start && counted {
                     deadline = clock.now() + kill_after;
                 }

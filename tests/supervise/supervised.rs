@@ -21,6 +21,12 @@ fn config() -> SupervisedConfig {
     SupervisedConfig::default().queue(2).jitter(0.0)
 }
 
+async fn sleep(time: Duration) {
+    let clock = Clock::tokio();
+    let sleep = clock.sleep_until(clock.now() + time);
+    sleep.expect("there is a runtime").await;
+}
+
 fn echo() -> (Echo, ManualClock) {
     let manual = Clock::manual();
     let echo = Echo::with_clock("echo", config(), &manual).expect("it is valid");
@@ -59,7 +65,7 @@ fn sv17a_calls_reach_the_worker_in_order_and_answers_their_callers() {
     assert_eq!(refused.kind(), RejectionKind::Full);
     assert_eq!(refused.executed(), Executed::No);
     assert_eq!(echo.waiting(), 2);
-    let (one, two) = (calls.next().now_or_never(), calls.next().now_or_never());
+    let (one, two) = (calls.recv().now_or_never(), calls.recv().now_or_never());
     let (one, two) = (one.unwrap().unwrap(), two.unwrap().unwrap());
     assert_eq!((*one.request(), *two.request()), (1, 2));
     two.answer(Err("no".into()));
@@ -68,7 +74,7 @@ fn sv17a_calls_reach_the_worker_in_order_and_answers_their_callers() {
     assert_eq!(first.now_or_never().unwrap().unwrap(), 10);
     let error = second.now_or_never().unwrap().unwrap_err();
     assert!(matches!(error, Error::Inner(error) if error.to_string() == "no"));
-    assert!(calls.next().now_or_never().is_none());
+    assert!(calls.recv().now_or_never().is_none());
 }
 
 #[test]
@@ -96,7 +102,7 @@ fn sv17c_a_call_that_the_worker_had_is_told_that_nobody_knows() {
     let (echo, _clock) = echo();
     let mut calls = echo.calls();
     let in_flight = echo.call(1);
-    let call = calls.next().now_or_never().unwrap().unwrap();
+    let call = calls.recv().now_or_never().unwrap().unwrap();
     drop((call, calls));
     let lost = rejected(in_flight.now_or_never());
     assert_eq!(lost.kind(), RejectionKind::Restarting);
@@ -115,9 +121,9 @@ async fn sv17c_a_retry_by_default_repeats_what_was_not_given_and_not_what_was() 
     let worker = tokio::spawn({
         let (echo, given) = (echo.clone(), given.clone());
         async move {
-            tokio::time::sleep(Duration::from_millis(500)).await;
+            sleep(Duration::from_millis(500)).await;
             let mut calls = echo.calls();
-            while let Some(call) = calls.next().await {
+            while let Some(call) = calls.recv().await {
                 given.fetch_add(1, Ordering::SeqCst);
                 match *call.request() {
                     // It goes with the call in its hands.
@@ -136,10 +142,10 @@ async fn sv17c_a_retry_by_default_repeats_what_was_not_given_and_not_what_was() 
     // The next worker would take it: it is not asked to.
     let lost = call(0);
     let again = async {
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        sleep(Duration::from_millis(1)).await;
         worker.await.unwrap();
         let mut calls = echo.calls();
-        if let Some(call) = calls.next().await {
+        if let Some(call) = calls.recv().await {
             call.answer(Ok(1));
         }
     };
@@ -162,7 +168,7 @@ fn sv17d_a_caller_that_goes_gives_its_place_back() {
     drop(first);
     assert_eq!(echo.waiting(), 1);
     let third = echo.call(3);
-    let call = calls.next().now_or_never().unwrap().unwrap();
+    let call = calls.recv().now_or_never().unwrap().unwrap();
     assert_eq!(*call.request(), 2);
     assert!(call.is_wanted());
     let (_, mut answer) = call.into_parts();
@@ -179,16 +185,16 @@ fn sv17e_a_worker_that_was_taken_over_gets_no_more() {
     let (echo, _clock) = echo();
     let mut old = echo.calls();
     let wakes = Arc::new(Wakes::default());
-    let mut next = old.next();
-    assert!(poll(&mut next, &wakes).is_pending());
+    let mut recv = old.recv();
+    assert!(poll(&mut recv, &wakes).is_pending());
     let mut new = echo.calls();
     assert_eq!(wakes.0.load(Ordering::SeqCst), 1, "it waits in vain");
     let call = echo.call(1);
-    assert!(matches!(poll(&mut next, &wakes), Poll::Ready(None)));
+    assert!(matches!(poll(&mut recv, &wakes), Poll::Ready(None)));
     // And its end is nobody's.
     drop(old);
     assert!(echo.is_up());
-    new.next().now_or_never().unwrap().unwrap().answer(Ok(1));
+    new.recv().now_or_never().unwrap().unwrap().answer(Ok(1));
     assert_eq!(call.now_or_never().unwrap().unwrap(), 1);
 }
 
@@ -196,7 +202,7 @@ fn sv17e_a_worker_that_was_taken_over_gets_no_more() {
 async fn sv17e_a_restarted_worker_goes_on() {
     let echo = Echo::new("echo", config()).unwrap();
     let worker = echo.child(|_cx, mut calls| async move {
-        while let Some(call) = calls.next().await {
+        while let Some(call) = calls.recv().await {
             match *call.request() {
                 0 => return Err("zero"),
                 1 => panic!("one"),
@@ -212,7 +218,7 @@ async fn sv17e_a_restarted_worker_goes_on() {
             Ok(n) => return n,
             Err(Error::Rejected(rejection)) if rejection.executed() == Executed::No => {
                 let after = rejection.retry_after().expect("it comes back");
-                tokio::time::sleep(after).await;
+                sleep(after).await;
             }
             Err(error) => panic!("{error}"),
         }
@@ -270,8 +276,8 @@ fn sv17f_the_hint_is_the_longest_of_the_last_eight_restarts() {
 fn sv17g_it_is_always_ready_and_a_ready_clone_holds_no_place() {
     let (mut echo, _clock) = echo();
     let wakes = Arc::new(Wakes::default());
-    let waker = waker(wakes.clone());
-    let mut cx = Context::from_waker(&waker);
+    let task = waker(wakes.clone());
+    let mut cx = Context::from_waker(&task);
     // Down, up and full: a rejection is an outcome of `call`.
     assert!(echo.poll_ready(&mut cx).is_ready());
     let refused = Service::call(&mut echo, 1).now_or_never().unwrap();
@@ -292,7 +298,7 @@ fn sv17g_it_is_always_ready_and_a_ready_clone_holds_no_place() {
     for polls in 0..3 {
         for given in [false, true] {
             let mut call = echo.call(polls);
-            let taken = given.then(|| calls.next().now_or_never().unwrap().unwrap());
+            let taken = given.then(|| calls.recv().now_or_never().unwrap().unwrap());
             for _ in 0..polls {
                 assert!(poll(&mut call, &wakes).is_pending());
             }
@@ -305,7 +311,7 @@ fn sv17g_it_is_always_ready_and_a_ready_clone_holds_no_place() {
     // Its waker reaches the answer, and a call that ended says nothing more.
     let mut call = echo.call(5);
     assert!(poll(&mut call, &wakes).is_pending());
-    calls.next().now_or_never().unwrap().unwrap().answer(Ok(5));
+    calls.recv().now_or_never().unwrap().unwrap().answer(Ok(5));
     assert_eq!(wakes.0.load(Ordering::SeqCst), 1);
     assert!(matches!(poll(&mut call, &wakes), Poll::Ready(Ok(5))));
     assert!(poll(&mut call, &wakes).is_pending());
@@ -336,6 +342,60 @@ fn sv17g_user_code_runs_under_no_lock() {
     drop(calls);
     assert!(two.now_or_never().unwrap().is_err());
     assert_eq!(dropped.load(Ordering::SeqCst), 4);
+}
+
+#[cfg(feature = "durable")]
+#[tokio::test(start_paused = true)]
+async fn sv17h_the_worker_may_have_checkpoints() {
+    use backstop::durable::codec::State;
+    use backstop::durable::snapshot::{Checkpoints, MemoryStore};
+    use backstop::supervise::checkpointed::{Checkpointed, CheckpointedConfig};
+
+    #[derive(Default, serde::Serialize, serde::Deserialize)]
+    struct Total(u32);
+    impl State for Total {
+        const TYPE: &'static str = "total";
+    }
+
+    let adder = Echo::new("adder", config()).unwrap();
+    let checkpoints = Checkpoints::new(Arc::new(MemoryStore::new()), "adder").unwrap();
+    let config = CheckpointedConfig::default();
+    let child = Checkpointed::<Total>::new("adder", checkpoints, config).unwrap();
+    let spec = child.child({
+        let adder = adder.clone();
+        move |cx, restored| {
+            let adder = adder.clone();
+            async move {
+                let mut total = restored.map(|one| one.state).unwrap_or_default();
+                let mut calls = adder.calls();
+                while let Some(call) = calls.recv().await {
+                    if *call.request() == 0 {
+                        return Err::<(), BoxError>("zero".into());
+                    }
+                    total.0 += call.request();
+                    let saved = cx.save(&total).await;
+                    call.answer(saved.map(|_| total.0).map_err(Into::into));
+                }
+                Ok(())
+            }
+        }
+    });
+    let supervisor = Supervisor::builder("service").child(spec);
+    let supervisor = supervisor.start().await.unwrap();
+    let answered = async |n| loop {
+        match adder.call(n).await {
+            Ok(total) => return total,
+            Err(Error::Rejected(rejection)) => {
+                let after = rejection.retry_after().expect("it comes back");
+                sleep(after).await;
+            }
+            Err(error) => panic!("{error}"),
+        }
+    };
+    assert_eq!((answered(3).await, answered(4).await), (3, 7));
+    rejected(Some(adder.call(0).await));
+    assert_eq!(answered(5).await, 12);
+    supervisor.stop().await;
 }
 
 #[test]

@@ -112,15 +112,13 @@ impl Running {
         loop {
             let work = {
                 let mut queue = self.pump.queue.lock();
-                match queue.waiting.pop_front() {
-                    Some(work) => work,
-                    None => {
-                        // From here on another thread may work.
-                        queue.is_running = false;
-                        self.is_over = true;
-                        return;
-                    }
-                }
+                let Some(work) = queue.waiting.pop_front() else {
+                    // From here on another thread may work.
+                    queue.is_running = false;
+                    self.is_over = true;
+                    return;
+                };
+                work
             };
             do_work(work);
         }

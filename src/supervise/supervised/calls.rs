@@ -25,8 +25,8 @@ impl<Q, T, E> Calls<Q, T, E> {
     /// # Cancel safety
     ///
     /// No call is lost with a dropped future.
-    pub fn next(&mut self) -> NextCall<'_, Q, T, E> {
-        NextCall { calls: self }
+    pub fn recv(&mut self) -> Recv<'_, Q, T, E> {
+        Recv { calls: self }
     }
 }
 
@@ -45,13 +45,13 @@ impl<Q, T, E> fmt::Debug for Calls<Q, T, E> {
     }
 }
 
-/// The future of [`Calls::next`].
+/// The future of [`Calls::recv`].
 #[must_use = "futures do nothing unless polled"]
-pub struct NextCall<'a, Q: 'static, T: 'static, E: 'static> {
+pub struct Recv<'a, Q: 'static, T: 'static, E: 'static> {
     calls: &'a mut Calls<Q, T, E>,
 }
 
-impl<Q, T, E> Future for NextCall<'_, Q, T, E> {
+impl<Q, T, E> Future for Recv<'_, Q, T, E> {
     type Output = Option<Call<Q, T, E>>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -67,9 +67,9 @@ impl<Q, T, E> Future for NextCall<'_, Q, T, E> {
     }
 }
 
-impl<Q, T, E> fmt::Debug for NextCall<'_, Q, T, E> {
+impl<Q, T, E> fmt::Debug for Recv<'_, Q, T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NextCall").finish_non_exhaustive()
+        f.debug_struct("Recv").finish_non_exhaustive()
     }
 }
 

@@ -19,7 +19,7 @@
 //! # async fn main() -> Result<(), BoxError> {
 //! let mut doubler = Supervised::<u32, u32, BoxError>::new("doubler", SupervisedConfig::default())?;
 //! let worker = doubler.child(|_cx, mut calls| async move {
-//!     while let Some(call) = calls.next().await {
+//!     while let Some(call) = calls.recv().await {
 //!         let answer = call.request() * 2;
 //!         call.answer(Ok(answer));
 //!     }
@@ -52,7 +52,7 @@
 //!     async move {
 //!         let mut state = restored.map(|restored| restored.state).unwrap_or_default();
 //!         let mut calls = service.calls();     // Up from here on.
-//!         while let Some(call) = calls.next().await { .. }
+//!         while let Some(call) = calls.recv().await { .. }
 //!         Ok(())
 //!     }
 //! });
@@ -77,6 +77,6 @@ mod desk;
 mod handle;
 mod machine;
 
-pub use calls::{Answer, Call, Calls, NextCall};
+pub use calls::{Answer, Call, Calls, Recv};
 pub use config::SupervisedConfig;
 pub use handle::{Supervised, SupervisedFuture};

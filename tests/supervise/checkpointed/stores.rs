@@ -1,4 +1,4 @@
-//! CK1i: stores that are slow, hang, panic, or have a faulty disk below them.
+//! Stores that are slow, hang, panic, or have a faulty disk below them.
 
 use super::bench::{Bench, Count, Order, config, root, stocked};
 use super::{MINUTE, SECOND};
