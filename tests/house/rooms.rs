@@ -72,6 +72,7 @@ pub(crate) const HOUSE: &[(&str, u8, &[&[&str]])] = &[
             &["child"],
             &["supervisor"],
             &["checkpointed"],
+            &["supervised"],
             &["microreboot"],
         ],
     ),

@@ -6,6 +6,8 @@
 )]
 
 mod basics;
+#[cfg(feature = "durable")]
+mod checkpointed;
 mod gate;
 mod child;
 mod commands;
@@ -17,3 +19,4 @@ mod rig;
 mod sight;
 mod starts;
 mod watchdog;
+mod supervised;
