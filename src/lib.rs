@@ -6,9 +6,11 @@
 //! | wing | holds |
 //! |---|---|
 //! | [`policy`] | what wraps a call: [bulkhead](policy::bulkhead), [retry](policy::retry), [circuit breaker](policy::circuit_breaker), [timeout](policy::timeout), or all of them as a [pipeline](policy::pipeline); layers that [fit errors](policy::errors) |
+//! | [`health`] | is a part well, and what follows: checks, trees of components, probes |
 //! | [`chaos`] | faults put around a call on purpose |
 //! | [`observe`] | metrics on request |
 //! | `durable` | what survives a crash (feature `durable`) |
+//! | [`supervise`] | parts that are restarted when they fail |
 //! | [`kernel`] | what they stand on: time, outcomes, rejections, windows, events |
 //! | [`guide`] | which policy when, in which order; how to come here from other libraries |
 //!
@@ -85,6 +87,7 @@ pub mod chaos;
 pub mod durable;
 #[cfg(any(doc, doctest))]
 pub mod guide;
+pub mod health;
 pub mod kernel;
 pub mod observe;
 pub mod policy;

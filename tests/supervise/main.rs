@@ -5,4 +5,6 @@
     reason = "tests subtract constants"
 )]
 
+mod basics;
 mod gate;
+mod rig;

@@ -19,6 +19,8 @@ pub(crate) enum Boarding<T> {
 #[derive(Debug)]
 pub(crate) struct Flight<T> {
     pub(crate) id: u64,
+    /// The escalation that it belongs to.
+    pub(crate) episode: u64,
     pub(crate) members: Vec<Index>,
     pub(crate) is_running: bool,
     /// A human asked for it: it does not queue behind what waits.
@@ -66,12 +68,18 @@ impl<T: Clone> Flights<T> {
     }
 
     /// Opens a flight behind the others.
-    pub(crate) fn open(&mut self, members: Vec<Index>, is_by_hand: bool) -> (u64, Arc<Landing<T>>) {
+    pub(crate) fn open(
+        &mut self,
+        members: Vec<Index>,
+        episode: u64,
+        is_by_hand: bool,
+    ) -> (u64, Arc<Landing<T>>) {
         let id = self.next;
         self.next += 1;
         let landing = Landing::new();
         self.all.push(Flight {
             id,
+            episode,
             members,
             is_running: false,
             is_by_hand,
@@ -131,17 +139,19 @@ impl<T: Clone> Flights<T> {
         self.all.iter_mut().find(|flight| flight.id == id)
     }
 
-    pub(crate) fn all(&self) -> &[Flight<T>] {
-        &self.all
+    /// How many reports it answers.
+    pub(crate) fn reports(&self, id: u64) -> u32 {
+        let flight = self.all.iter().find(|flight| flight.id == id);
+        flight.map_or(1, |flight| flight.reports)
     }
 
     pub(crate) fn running(&self) -> usize {
         self.all.iter().filter(|flight| flight.is_running).count()
     }
 
-    /// Whether a flight that runs takes this component along.
-    pub(crate) fn is_aboard(&self, component: Index) -> bool {
-        let mut running = self.all.iter().filter(|flight| flight.is_running);
-        running.any(|flight| flight.members.contains(&component))
+    /// Whether a flight that runs, or one that waits, takes this component along.
+    pub(crate) fn takes_along(&self, component: Index, is_running: bool) -> bool {
+        let mut all = self.all.iter().filter(|it| it.is_running == is_running);
+        all.any(|flight| flight.members.contains(&component))
     }
 }

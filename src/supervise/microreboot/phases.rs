@@ -139,8 +139,10 @@ impl Reboot {
             },
             At::Cleanup(member) => {
                 let needed = self.members.get(member).is_none_or(|it| it.needs_cleanup);
+                // What still clears away must not meet what starts.
+                let blocks = *result == PhaseResult::Orphaned;
                 match member {
-                    _ if needed && !result.is_done() => {
+                    _ if blocks || (needed && !result.is_done()) => {
                         At::Failed(member, Failure::Phase(Phase::Cleanup))
                     }
                     0 => At::Start(0),
@@ -148,7 +150,7 @@ impl Reboot {
                 }
             }
             At::Start(member) if result.is_done() => At::Verify(member),
-            At::Start(member) => self.again(member, Phase::Start),
+            At::Start(member) => self.again(member, Phase::Start, result),
             At::Verify(member) if result.is_done() => {
                 if member + 1 < self.members.len() {
                     At::Start(member + 1)
@@ -156,7 +158,7 @@ impl Reboot {
                     At::Cured
                 }
             }
-            At::Verify(member) => self.again(member, Phase::Verify),
+            At::Verify(member) => self.again(member, Phase::Verify, result),
             end @ (At::Cured | At::Failed(..)) => end,
         };
     }
@@ -177,9 +179,9 @@ impl Reboot {
     }
 
     /// What failed may have failed because of a state that was taken from a sick component.
-    fn again(&mut self, member: usize, phase: Phase) -> At {
+    fn again(&mut self, member: usize, phase: Phase, result: &PhaseResult) -> At {
         let is_suspect = self.provisional.iter().take(member + 1).any(|&it| it);
-        if self.attempt > 1 || !is_suspect {
+        if self.attempt > 1 || !is_suspect || *result == PhaseResult::Orphaned {
             return At::Failed(member, Failure::Phase(phase));
         }
         self.attempt = 2;
