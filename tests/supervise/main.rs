@@ -15,6 +15,7 @@ mod dynamic;
 mod groups;
 mod orphans;
 mod pausing;
+mod microreboot;
 mod rig;
 mod sight;
 mod starts;
