@@ -1,0 +1,18 @@
+//! Parts of a service that are restarted when they fail.
+//!
+//! A *child* is a future that can be made again. A *supervisor* starts its children in order, sees
+//! them end, restarts those that failed, and stops them in reverse; when restarting does not help
+//! it gives up, and its own supervisor sees one failure. The semantics are those of OTP's
+//! `supervisor`, on plain tokio.
+//!
+//! | room | does |
+//! |---|---|
+//! | [`budget`] | how many restarts, and how far apart |
+//! | [`child`] | what is supervised: its specification, its context, how it ended |
+//! | [`supervisor`] | the tree: strategies, restarts, stopping |
+//!
+//! Rooms import along `budget < child < supervisor < checkpointed < microreboot`.
+
+pub mod budget;
+pub mod child;
+pub mod supervisor;
