@@ -26,10 +26,10 @@ impl Peer for Taskvisor {
     async fn restarts(relay: Arc<Relay>) {
         let handle = supervisor(1).serve().expect("it starts");
         let child = Arc::clone(&relay);
-        let task: TaskRef = TaskFn::arc(move |_| {
+        let task: TaskRef = TaskFn::arc(move |cx: TaskContext| {
             let relay = Arc::clone(&child);
             async move {
-                relay.child().await;
+                cx.run_until_cancelled(relay.child()).await?;
                 Err(TaskError::fail("planned"))
             }
         });
