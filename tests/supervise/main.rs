@@ -6,4 +6,8 @@
 )]
 
 mod basics;
+mod child;
+mod commands;
+mod groups;
 mod rig;
+mod starts;

@@ -120,10 +120,10 @@ impl SupervisorBuilder {
         let unless_dropped = StopOnDrop(Some(core));
         let core = unless_dropped.wait().await;
         match core.ended() {
-            None => Ok(Supervisor::new(core)),
             Some(Ended::NotStarted(error)) => Err(StartError::clone(error)),
-            Some(Ended::GaveUp(gave_up)) => Err(StartError::GaveUp(gave_up.clone())),
-            Some(_) => Err(StartError::Stopped),
+            Some(Ended::Killed) => Err(StartError::Stopped),
+            // It may have ended since: that is told by the handle.
+            _ => Ok(Supervisor::new(core)),
         }
     }
 

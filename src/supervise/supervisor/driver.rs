@@ -196,6 +196,7 @@ impl Driver {
             drop(nested);
         }
         guarded(|| drop(slot));
+        self.core.machine.lock().forgotten(key);
     }
 
     fn start(&mut self, start: Start) {

@@ -5,7 +5,7 @@ use super::core::{Command, Core};
 use super::error::{CommandError, Ended, Terminated};
 use super::event::SupervisorEvent;
 use super::machine::Done;
-use super::snapshot::TreeSnapshot;
+use super::snapshot::{Phase, TreeSnapshot};
 use crate::kernel::event::Subscriber;
 use crate::kernel::name::Name;
 use crate::supervise::child::ChildSpec;
@@ -160,6 +160,10 @@ impl Core {
         let (mut tree, keys) = self.machine.lock().snapshot(now);
         for (child, key) in tree.children.iter_mut().zip(keys) {
             child.tree = self.nested_core(key).map(|nested| nested.snapshot());
+        }
+        if self.ended().is_some() {
+            // Also if it was killed, which its machine never heard of.
+            tree.phase = Phase::Ended;
         }
         tree
     }

@@ -91,7 +91,7 @@ pub(crate) enum Decision<T> {
     Signal(u32),
     /// Abort the child's incarnation.
     Abort(u32),
-    /// Drop what is kept of the child beside the machine.
+    /// Drop what is kept of the child beside the machine, and say `forgotten`.
     Forget(u32),
     /// Tell the child's hook that its budget is spent.
     Spent(u32, Spent),
@@ -185,11 +185,6 @@ impl<T> Machine<T> {
         self.deadlines.nearest()
     }
 
-    /// Whether the first start is over, one way or the other.
-    pub(crate) const fn is_over(&self) -> bool {
-        matches!(self.mode, Mode::Over)
-    }
-
     pub(crate) const fn children(&self) -> &Children<T> {
         &self.children
     }
@@ -213,6 +208,11 @@ impl<T> Machine<T> {
             }
             self.advance(now, out);
         }
+    }
+
+    /// Nothing beside the machine refers to the child any more.
+    pub(crate) fn forgotten(&mut self, key: u32) {
+        self.children.free(key);
     }
 
     /// Stops all children in reverse, and ends.
