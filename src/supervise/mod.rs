@@ -10,7 +10,7 @@
 //! | [`budget`] | how many restarts, and how far apart |
 //! | [`child`] | what is supervised: its specification, its context, how it ended |
 //! | [`supervisor`] | the tree: strategies, restarts, stopping |
-//! | [`microreboot`] | restarts of a component in place of the process |
+//! | [`microreboot`] | components that are rebooted, with their state, when restarts do not help |
 //!
 //! Rooms import along `budget < child < supervisor < checkpointed < microreboot`.
 

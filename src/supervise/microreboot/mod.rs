@@ -24,6 +24,8 @@ mod resume;
 mod rung;
 mod snapshot;
 mod storm;
+#[cfg(all(test, feature = "test-util", not(any(backstop_loom, backstop_shuttle))))]
+mod tests;
 mod trace;
 
 pub use cap::RebootCap;

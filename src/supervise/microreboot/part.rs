@@ -198,6 +198,15 @@ impl<S: Clone + Send + Sync + 'static> States for Slot<S> {
     }
 }
 
+impl<S> fmt::Debug for Slot<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let chosen = self.kept.lock().chosen;
+        f.debug_struct("Slot")
+            .field("chosen", &chosen)
+            .finish_non_exhaustive()
+    }
+}
+
 /// A hook out of a closure of the user's.
 pub(crate) fn hook<F, Fut, E>(make: F) -> Hook
 where
