@@ -17,6 +17,7 @@ use super::slot::{Slot, Support};
 use super::store::Store;
 use super::world::{Bid, World};
 use crate::app::time::{now, since};
+use backstop::supervise::child::ChildContext;
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -125,8 +126,12 @@ impl Site {
     }
 
     /// Makes a component of what it depends on, and puts it in its place. Work goes to threads that may
-    /// block.
-    pub(crate) async fn start(self: &Arc<Self>, name: &str) -> Result<(), Fail> {
+    /// block, and is the child's if it is one.
+    pub(crate) async fn start(
+        self: &Arc<Self>,
+        name: &str,
+        child: Option<&ChildContext>,
+    ) -> Result<(), Fail> {
         let begun = now();
         match name {
             "sessions" => self.sessions.fill(Sessions::default()),
@@ -134,7 +139,11 @@ impl Site {
             "fees" => self.fees.fill(Fees::connect(self.exchange).await?),
             _ => {
                 let (site, name) = (self.clone(), name.to_owned());
-                let built = tokio::task::spawn_blocking(move || site.build(&name));
+                let build = move || site.build(&name);
+                let built = match child {
+                    Some(child) => child.spawn_blocking(build),
+                    None => tokio::task::spawn_blocking(build),
+                };
                 built.await.map_err(Fail::broken)??;
             }
         }
@@ -165,21 +174,21 @@ impl Site {
     /// The start of the process: what does not depend on each other starts side by side.
     pub(crate) async fn start_all(self: &Arc<Self>) -> Result<(), Fail> {
         futures::try_join!(
-            self.start("store"),
-            self.start("fees"),
-            self.start("sessions")
+            self.start("store", None),
+            self.start("fees", None),
+            self.start("sessions", None)
         )?;
         let catalogue = async {
-            self.start("catalogue").await?;
-            self.start("search").await
+            self.start("catalogue", None).await?;
+            self.start("search", None).await
         };
-        let (history, ratings) = (self.start("history"), self.start("ratings"));
+        let (history, ratings) = (self.start("history", None), self.start("ratings", None));
         futures::try_join!(
             catalogue,
             history,
             ratings,
-            self.start("account"),
-            self.start("bidding")
+            self.start("account", None),
+            self.start("bidding", None)
         )?;
         Ok(())
     }
