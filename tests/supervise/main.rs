@@ -1,4 +1,4 @@
-//! Supervision: the public API as users meet it.
+//! The wing that restarts parts, as its users meet it.
 
 #![allow(
     clippy::unchecked_time_subtraction,
@@ -6,4 +6,6 @@
 )]
 
 mod basics;
+mod gate;
+mod microreboot;
 mod rig;
