@@ -18,15 +18,18 @@ use super::store::Store;
 use super::world::{Bid, World};
 use crate::app::time::{now, since};
 use backstop::supervise::child::ChildContext;
+use backstop::supervise::microreboot::{Gate, MicrorebootManager, Report};
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 pub(crate) struct Site {
     pub(crate) world: World,
     dir: PathBuf,
     exchange: SocketAddr,
+    /// Who restarts components, if anybody does.
+    pub(crate) manager: OnceLock<MicrorebootManager>,
     pub(crate) store: Slot<Store>,
     pub(crate) sessions: Slot<Sessions>,
     pub(crate) fees: Slot<Fees>,
@@ -113,6 +116,7 @@ impl Site {
             world,
             dir: dir.to_owned(),
             exchange,
+            manager: OnceLock::new(),
             store: Slot::new("store", &scratch, support),
             sessions: Slot::new("sessions", &scratch, support),
             fees: Slot::new("fees", &scratch, support),
@@ -203,6 +207,27 @@ impl Site {
         }
     }
 
+    pub(crate) fn clear(&self, name: &str) {
+        let _ = with_slot!(self, name, slot => slot.clear());
+    }
+
+    pub(crate) fn gate(&self, name: &str) -> Option<Gate> {
+        with_slot!(self, name, slot => slot.gate().cloned()).ok()?
+    }
+
+    /// Whether calls of a component get through.
+    pub(crate) async fn check(&self, name: &str) -> Result<(), String> {
+        let checked = with_slot!(self, name, slot => slot.check().await);
+        checked.unwrap_or_else(|fail| Err(fail.to_string()))
+    }
+
+    /// Reports a component to the manager. What comes of it is seen from outside.
+    pub(crate) fn report(&self, name: &str) -> Result<(), Fail> {
+        let manager = self.manager.get().ok_or(Fail::Missing("manager"))?;
+        drop(manager.report(Report::new(name.to_owned(), "probe").by("detector")));
+        Ok(())
+    }
+
     pub(crate) fn clean(&self, name: &str) -> Result<(), Fail> {
         with_slot!(self, name, slot => slot.clean().map_err(Fail::broken))?
     }
@@ -215,8 +240,7 @@ impl Site {
     pub(crate) async fn health(&self) -> String {
         let mut lines = String::new();
         for name in COMPONENTS {
-            let checked = with_slot!(self, name, slot => slot.check().await);
-            let found = checked.unwrap_or_else(|fail| Err(fail.to_string()));
+            let found = self.check(name).await;
             let _ = writeln!(lines, "{name} {}", found.err().as_deref().unwrap_or("ok"));
         }
         lines
