@@ -24,8 +24,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime};
 
+mod outside;
 mod park;
 
+pub(crate) use outside::{OutsideAlarm, wake_apart};
 pub(crate) use park::unparker;
 
 /// A source of time. Cloning it is cheap.

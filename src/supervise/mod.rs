@@ -10,11 +10,15 @@
 //! | [`budget`] | how many restarts, and how far apart |
 //! | [`child`] | what is supervised: its specification, its context, how it ended |
 //! | [`supervisor`] | the tree: strategies, restarts, stopping |
-//! | [`microreboot`] | components that are rebooted, with their state, when restarts do not help |
+//! | `checkpointed` | children that are restarted with their state (feature `durable`) |
+//! | [`microreboot`] | restarting the failing component, and not the process |
 //!
 //! Rooms import along `budget < child < supervisor < checkpointed < microreboot`.
 
 pub mod budget;
+#[cfg(feature = "durable")]
+#[cfg_attr(docsrs, doc(cfg(feature = "durable")))]
+pub mod checkpointed;
 pub mod child;
 pub mod microreboot;
 pub mod supervisor;

@@ -53,7 +53,8 @@ pub(crate) const HOUSE: &[(&str, u8, &[&[&str]])] = &[
             &["boot"],
         ],
     ),
-    ("health", 3, &[&["check", "failure_detector", "tree"]]),
+    // A tree is made of checks, and what a failure detector suspects is reported to a check in one.
+    ("health", 3, &[&["check"], &["tree"], &["failure_detector"]]),
     (
         "supervise",
         4,

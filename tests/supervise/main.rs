@@ -7,5 +7,4 @@
 
 mod basics;
 mod gate;
-mod microreboot;
 mod rig;

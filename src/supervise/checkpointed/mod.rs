@@ -1,0 +1,5 @@
+//! tmp
+mod machine;
+pub use machine::Origin;
+#[cfg(test)]
+mod tests;

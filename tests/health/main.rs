@@ -1,0 +1,4 @@
+//! The health wing as its users meet it.
+
+#[cfg(feature = "test-util")]
+mod checks;
