@@ -11,7 +11,7 @@
 //! | [`child`] | what is supervised: its specification, its context, how it ended |
 //! | [`supervisor`] | the tree: strategies, restarts, stopping |
 //! | `checkpointed` | children that are restarted with their state (feature `durable`) |
-//! | [`microreboot`] | restarting the failing component, and not the process |
+//! | [`microreboot`] | components that are rebooted, with their state, when restarts do not help |
 //!
 //! Rooms import along `budget < child < supervisor < checkpointed < microreboot`.
 

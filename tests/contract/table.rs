@@ -14,6 +14,7 @@ use backstop::policy::circuit_breaker::{CircuitBreakerService, State};
 use backstop::policy::errors::RejectionResponseLayer;
 use backstop::policy::errors::WrapErrorsLayer;
 use backstop::policy::retry::{RetryService, RetryTotals};
+use backstop::supervise::microreboot::{CallsSeen, Gate, GateConfig, GateLayer};
 use backstop::{
     Bulkhead, BulkheadConfig, BulkheadLayer, CircuitBreaker, CircuitBreakerConfig,
     CircuitBreakerLayer, Error, Retry, RetryConfig, RetryLayer, Timeout, TimeoutLayer,
@@ -75,6 +76,8 @@ table! {
     retry_of_one_attempt: retry(RetryConfig::default().max_attempts(1), |totals| totals.exhausted);
     retry_that_has_nothing_to_repeat: unrepeated();
     retry_in_flight: retry(in_flight(), |totals| totals.exhausted);
+    gate: gated(GateConfig::default());
+    gate_without_draining: gated(GateConfig::default().without_drain());
     stack: several();
 }
 
@@ -248,6 +251,30 @@ fn check_retry(retry: &Retry, ledger: &Ledger, stopped: fn(&RetryTotals) -> u64)
     assert_eq!(totals.dropped, ledger.dropped, "{ledger:?}");
     assert_eq!(totals.retries, 0, "{ledger:?}");
     assert_eq!(totals.attempts, totals.calls(), "{ledger:?}");
+}
+
+/// A gate that no test shuts, and one before a component that is being rebooted.
+fn gated(config: GateConfig) -> Row<impl Subject> {
+    let new = || Gate::with_clock("contract", config, Clock::manual()).expect("valid");
+    let (gate, shut) = (new(), new());
+    let reboot = shut.begin_reboot();
+    let (layer, refusing) = (GateLayer::new(gate.clone()), GateLayer::new(shut.clone()));
+    Row::new(move |mock| layer.layer(mock))
+        .refusing(move |mock| {
+            let _held = &reboot;
+            refusing.layer(mock)
+        })
+        .check(move |ledger| {
+            let bad = ledger.failed + ledger.panicked;
+            let good = ledger.succeeded + ledger.dropped + ledger.rejected_within;
+            let seen = CallsSeen {
+                bad,
+                all: bad + good,
+            };
+            assert_eq!(gate.seen(), seen, "{ledger:?}");
+            assert_eq!(shut.seen().bad, ledger.rejected, "{ledger:?}");
+            assert_eq!(gate.in_flight() + shut.in_flight(), 0, "{ledger:?}");
+        })
 }
 
 /// Several around each other keep the contract too.

@@ -7,4 +7,5 @@
 
 mod basics;
 mod gate;
+mod microreboot;
 mod rig;
