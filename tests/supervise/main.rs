@@ -1,4 +1,4 @@
-//! Supervision: the public API as users meet it.
+//! The wing that restarts parts, as its users meet it.
 
 #![allow(
     clippy::unchecked_time_subtraction,
@@ -7,9 +7,19 @@
 
 mod attacks;
 mod basics;
+#[cfg(feature = "durable")]
+mod checkpointed;
+mod gate;
 mod child;
 mod commands;
+mod dynamic;
 mod groups;
+mod orphans;
+mod pausing;
+mod microreboot;
 mod rig;
+mod sight;
 mod starts;
 mod stops;
+mod watchdog;
+mod supervised;
