@@ -120,13 +120,12 @@ impl<T> Machine<T> {
             incarnation: child.incarnation,
             cause: cause.clone(),
         };
-        let is_granted = match &mut child.window {
-            Some(window) => window.charge(now),
-            None => {
-                let is_granted = self.window.charge(now);
-                self.score(now, out);
-                is_granted || self.rules.goes_on()
-            }
+        let is_granted = if let Some(window) = &mut child.window {
+            window.charge(now)
+        } else {
+            let is_granted = self.window.charge(now);
+            self.score(now, out);
+            is_granted || self.rules.goes_on()
         };
         let reports = self.children[key].policy.reports;
         if self.failures.len() == GaveUp::FAILURES {

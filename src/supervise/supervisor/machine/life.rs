@@ -147,6 +147,7 @@ impl<T> Machine<T> {
             _ if self.is_ending() => After::Stay,
             Restart::Temporary => After::Forget,
             _ if is_bystander => After::Due,
+            Restart::Transient if !exit.is_failure() && self.rules.is_dynamic() => After::Forget,
             Restart::Transient if !exit.is_failure() => After::Stay,
             Restart::Transient | Restart::Permanent => {
                 let cause = FailureCause::Exit(exit);
