@@ -1,18 +1,25 @@
-//! Supervision: the public API as users meet it.
+//! The wing that restarts parts, as its users meet it.
 
 #![allow(
     clippy::unchecked_time_subtraction,
     reason = "tests subtract constants"
 )]
 
+mod attacks;
 mod basics;
+#[cfg(feature = "durable")]
+mod checkpointed;
+mod gate;
 mod child;
 mod commands;
 mod dynamic;
 mod groups;
 mod orphans;
 mod pausing;
+mod microreboot;
 mod rig;
 mod sight;
 mod starts;
+mod stops;
 mod watchdog;
+mod supervised;

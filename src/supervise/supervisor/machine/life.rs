@@ -142,10 +142,11 @@ impl<T> Machine<T> {
         out: &mut Out<T>,
     ) {
         let restart = self.children[key].policy.restart;
+        let is_bystander = self.is_to_be_stopped(key);
         let after = match restart {
             _ if self.is_ending() => After::Stay,
             Restart::Temporary => After::Forget,
-            _ if self.is_to_be_stopped(key) => After::Due,
+            _ if is_bystander => After::Due,
             Restart::Transient if !exit.is_failure() && self.rules.is_dynamic() => After::Forget,
             Restart::Transient if !exit.is_failure() => After::Stay,
             Restart::Transient | Restart::Permanent => {
@@ -158,7 +159,8 @@ impl<T> Machine<T> {
         // If it was temporary, its name goes with it.
         let significant = child.policy.significant.then(|| child.id.clone());
         self.settle(key, after, drained, now, out);
-        if let (Some(name), true) = (significant, after != After::Due) {
+        // As in OTP, who was to be stopped with its group has not ended by itself.
+        if let (Some(name), false) = (significant, is_bystander) {
             self.auto_shutdown((key, name), now, out);
         }
     }
