@@ -162,7 +162,7 @@ impl SupervisorBuilder {
         }
         for child in &self.children {
             child.validate()?;
-            self.validate_in_it(child)?;
+            validate_in(&self.rules, child)?;
         }
         Ok(())
     }
@@ -181,11 +181,6 @@ impl SupervisorBuilder {
             ));
         }
         Ok(())
-    }
-
-    /// Checks a child against the supervisor's own settings.
-    fn validate_in_it(&self, child: &ChildSpec) -> Result<(), ConfigError> {
-        validate_in(&self.rules, child)
     }
 
     fn build(self, link: Link, parent: Option<Parent>) -> Result<(Arc<Core>, Driver), StartError> {
