@@ -11,6 +11,7 @@ mod basics;
 mod checkpointed;
 mod child;
 mod commands;
+mod costs;
 mod dynamic;
 mod gate;
 mod groups;

@@ -83,7 +83,11 @@ impl OutsideAlarm {
     /// it is, and armed again when that one has rung.
     pub(crate) fn poll_ring(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(wanted) = self.wanted else {
-            self.disarm();
+            // To set an alarm outside and take it back, each time that something is told to stop
+            // and does, costs more than to be woken by it once for nothing.
+            if !matches!(self.armed, Armed::Outside { .. }) {
+                self.disarm();
+            }
             return Poll::Pending;
         };
         let now = self.clock.now();

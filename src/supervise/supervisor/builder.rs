@@ -187,6 +187,7 @@ impl SupervisorBuilder {
     fn build(self, link: Link, parent: Option<Parent>) -> Result<(Arc<Core>, Driver), StartError> {
         self.validate()?;
         let mut machine = Machine::new(self.name, self.rules);
+        machine.reserve(self.children.len());
         for child in &self.children {
             if machine
                 .list(child.id.clone(), child.policy.clone())
@@ -215,13 +216,13 @@ pub(super) fn validate_in(rules: &Rules, child: &ChildSpec) -> Result<(), Config
             "false under a supervisor whose auto_shutdown is never",
         ));
     }
-    let own = policy.budget.is_some() || policy.backoff.is_some();
-    if own && !(policy.budget.is_none() && rules.goes_on()) {
-        let budget = policy.budget.as_ref().unwrap_or(&rules.budget);
-        let backoff = policy.backoff.as_ref().unwrap_or(&rules.backoff);
+    let own = policy.budget().is_some() || policy.backoff().is_some();
+    if own && !(policy.budget().is_none() && rules.goes_on()) {
+        let budget = policy.budget().unwrap_or(&rules.budget);
+        let backoff = policy.backoff().unwrap_or(&rules.backoff);
         budget.check_with(backoff)?;
     }
-    if rules.goes_on() && policy.budget.is_some() && !policy.reports {
+    if rules.goes_on() && policy.budget().is_some() && !policy.reports {
         return Err(ConfigError::new(
             "when_spent",
             "GiveUp",

@@ -9,6 +9,11 @@ use crate::supervise::supervisor::error::{CommandError, Terminated};
 use crate::supervise::supervisor::event::SupervisorEventKind;
 
 impl<T> Machine<T> {
+    /// Makes room for so many children.
+    pub(crate) fn reserve(&mut self, more: usize) {
+        self.children.reserve(more);
+    }
+
     /// Lists a child that the first start will start.
     pub(crate) fn list(&mut self, id: Name, policy: Policy) -> Option<u32> {
         if self.children.find(id.as_str()).is_some() {

@@ -97,7 +97,7 @@ impl<T> Machine<T> {
         let ran = child
             .since
             .map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
-        let backoff = child.policy.backoff.as_ref().unwrap_or(&self.rules.backoff);
+        let backoff = child.policy.backoff().unwrap_or(&self.rules.backoff);
         let delay = child.streak.fail(ran, backoff, &mut self.rolls);
         let delay = delay.max(self.pause_left(now));
         self.tell(key, now, out, |child, _| SupervisorEventKind::Restarting {
@@ -143,7 +143,7 @@ impl<T> Machine<T> {
 
     fn budget_of(&self, key: u32) -> RestartBudget {
         let child = &self.children[key];
-        child.policy.budget.unwrap_or(self.rules.budget)
+        child.policy.budget().copied().unwrap_or(self.rules.budget)
     }
 
     fn report(&mut self, key: u32, cause: FailureCause, now: Instant, out: &mut Out<T>) {

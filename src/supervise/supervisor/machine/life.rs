@@ -57,7 +57,7 @@ impl<T> Machine<T> {
         let child = &mut self.children[key];
         child.state = State::Running;
         child.since = Some(now);
-        let watchdog = child.policy.watchdog;
+        let watchdog = child.policy.watchdog();
         if let Some(asked) = child.asked.take() {
             if let Some(to) = asked.start {
                 out.reply(to, Ok(Done::Started));
