@@ -22,6 +22,7 @@ use tokio::runtime::Handle;
 /// | [`strategy`](Self::strategy) | one for one | children that depend on each other say so |
 /// | [`budget`](Self::budget) | 8 restarts in 60 s | a blip is survived; what restarting does not cure goes up |
 /// | [`backoff`](Self::backoff) | 100 ms, doubled up to 30 s | a dependency gets time to come back |
+/// | [`pausing`](Self::pausing) | off | only the top of a tree has nobody above it |
 /// | [`never_give_up`](Self::never_give_up) | no | a failure that nobody hears of is the worst |
 /// | [`auto_shutdown`](Self::auto_shutdown) | never | OTP's |
 #[derive(Clone, Debug)]
