@@ -27,7 +27,7 @@ async fn a_child_may_command_its_own_supervisor() {
     let inside = handle.clone();
     let answers = Arc::new(Mutex::new(Vec::new()));
     let writes = answers.clone();
-    let spec = ChildSpec::new("self", move |cx| {
+    let spec = ChildSpec::new("self", move |_| {
         let (handle, writes) = (inside.clone(), writes.clone());
         // The factory looks at the tree it is started in.
         if let Some(handle) = handle.get() {
@@ -258,16 +258,18 @@ async fn a_crash_loop_without_a_back_off_starves_nobody() {
     assert!(matches!(supervisor.stop().await, Ended::Stopped));
 }
 
+struct Counted(Arc<AtomicU64>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_thousand_children_start_crash_and_stop() {
     const MANY: usize = 100_000;
     let alive = Arc::new(AtomicU64::new(0));
-    struct Counted(Arc<AtomicU64>);
-    impl Drop for Counted {
-        fn drop(&mut self) {
-            self.0.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
     let mut builder = prompt("root").budget(RestartBudget::new(2_000, SECOND));
     for n in 0..MANY {
         let alive = alive.clone();

@@ -27,12 +27,12 @@ fn idle(builder: SupervisorBuilder, many: usize) -> SupervisorBuilder {
 
 #[test]
 fn sv18a_an_idle_child_costs_at_most_1_kib_with_its_task() {
-    const MANY: usize = 10_000;
+    const MANY: u32 = 10_000;
     let runtime = runtime();
     let mut supervisor = None;
     let cost = measure(|| {
         supervisor = Some(runtime.block_on(async {
-            let supervisor = idle(prompt("root"), MANY).start().await.unwrap();
+            let supervisor = idle(prompt("root"), MANY as usize).start().await.unwrap();
             // The tasks have run, and wait.
             while supervisor
                 .snapshot()
@@ -48,7 +48,7 @@ fn sv18a_an_idle_child_costs_at_most_1_kib_with_its_task() {
             supervisor
         }));
     });
-    let each = cost.bytes_current / MANY as i64;
+    let each = cost.bytes_current / i64::from(MANY);
     println!("an idle child: {each} bytes");
     assert!((256..=1024).contains(&each), "{each} bytes");
     runtime.block_on(async { supervisor.unwrap().stop().await });
@@ -76,7 +76,7 @@ fn restarts(others: usize) -> AllocationInfo {
     };
     let builder = prompt("root").never_give_up(true).child(crashes);
     let supervisor: Supervisor = runtime.block_on(idle(builder, others).start()).unwrap();
-    let mut crash = |times: u64| {
+    let crash = |times: u64| {
         left.store(times, Ordering::Relaxed);
         runtime.block_on(async {
             while left.load(Ordering::Relaxed) > 0 {

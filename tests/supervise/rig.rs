@@ -1,6 +1,8 @@
 //! Children that write down what happens to them, and do as they are told.
 
+use backstop::kernel::clock::Clock;
 use backstop::kernel::event::Subscriber;
+use backstop::kernel::instant::Instant;
 use backstop::supervise::budget::RestartBackoff;
 use backstop::supervise::child::{ChildContext, ChildSpec};
 use backstop::supervise::supervisor::{Supervisor, SupervisorBuilder, SupervisorEvent};
@@ -125,6 +127,19 @@ struct Leaves(Rig, String);
 impl Drop for Leaves {
     fn drop(&mut self) {
         self.0.write(format!("-{}", self.1));
+    }
+}
+
+/// A stopwatch on tokio's clock.
+pub(crate) struct Since(Instant);
+
+impl Since {
+    pub(crate) fn now() -> Self {
+        Self(Clock::tokio().now())
+    }
+
+    pub(crate) fn elapsed(&self) -> Duration {
+        Clock::tokio().now().saturating_duration_since(self.0)
     }
 }
 

@@ -1,4 +1,4 @@
-//! SV9, SV10f, SV12, SV13: stopping, giving up, shutting down.
+//! SV9, SV10, SV12, SV13: stopping, giving up, shutting down.
 
 use crate::rig::{Order, Rig, SECOND, kinds, many, prompt, settle};
 use backstop::kernel::clock::Clock;
@@ -23,7 +23,7 @@ async fn sv9a_told_then_aborted_when_the_time_is_over() {
         .await
         .unwrap();
     settle().await;
-    let start = tokio::time::Instant::now();
+    let start = crate::rig::Since::now();
     let exit = supervisor.terminate("a").await;
     assert!(matches!(
         exit,
@@ -90,7 +90,7 @@ async fn sv9b_at_once_and_without_a_limit() {
         .unwrap();
     settle().await;
     rig.log();
-    let start = tokio::time::Instant::now();
+    let start = crate::rig::Since::now();
     let exit = supervisor.terminate("a").await;
     assert!(matches!(
         exit,
@@ -155,7 +155,7 @@ async fn sv9d_a_nested_supervisor_ends_when_its_children_have() {
     assert_eq!(inner.child("b").unwrap().state, ChildState::Running);
     assert_eq!(supervisor.nested("inner").unwrap().name().as_str(), "inner");
     assert!(supervisor.nested("first").is_none());
-    let start = tokio::time::Instant::now();
+    let start = crate::rig::Since::now();
     supervisor.stop().await;
     assert_eq!(start.elapsed(), 40 * SECOND);
     assert_eq!(rig.log(), ["-last", "-b", "-a", "-first"]);
