@@ -10,6 +10,7 @@
 //! | [`chaos`] | faults put around a call on purpose |
 //! | [`observe`] | metrics on request |
 //! | `durable` | what survives a crash (feature `durable`) |
+//! | [`supervise`] | parts that are restarted when they fail |
 //! | [`kernel`] | what they stand on: time, outcomes, rejections, windows, events |
 //! | [`guide`] | which policy when, in which order; how to come here from other libraries |
 //!
@@ -90,6 +91,7 @@ pub mod health;
 pub mod kernel;
 pub mod observe;
 pub mod policy;
+pub mod supervise;
 
 pub use kernel::budget::RetryBudget;
 pub use kernel::config::ConfigError;

@@ -1,0 +1,23 @@
+//! The wing that restarts parts, as its users meet it.
+
+#![allow(
+    clippy::unchecked_time_subtraction,
+    reason = "tests subtract constants"
+)]
+
+mod basics;
+#[cfg(feature = "durable")]
+mod checkpointed;
+mod child;
+mod commands;
+mod dynamic;
+mod gate;
+mod groups;
+mod microreboot;
+mod orphans;
+mod pausing;
+mod rig;
+mod sight;
+mod starts;
+mod supervised;
+mod watchdog;
