@@ -12,7 +12,7 @@
 //! | [`supervisor`] | the tree: strategies, restarts, stopping |
 //! | `checkpointed` | children that are restarted with their state (feature `durable`) |
 //! | [`supervised`] | a tower service whose worker is a child |
-//! | [`microreboot`] | restarting the failing component, and not the process |
+//! | [`microreboot`] | components that are rebooted, with their state, when restarts do not help |
 //!
 //! Rooms import along `budget < child < supervisor < checkpointed < supervised <
 //! microreboot`.

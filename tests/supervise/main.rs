@@ -9,5 +9,15 @@ mod basics;
 #[cfg(feature = "durable")]
 mod checkpointed;
 mod gate;
+mod child;
+mod commands;
+mod dynamic;
+mod groups;
+mod orphans;
+mod pausing;
+mod microreboot;
 mod rig;
+mod sight;
+mod starts;
+mod watchdog;
 mod supervised;

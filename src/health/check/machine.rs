@@ -7,11 +7,6 @@ use std::fmt;
 
 /// What a check has come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize),
-    serde(rename_all = "snake_case")
-)]
 pub enum CheckState {
     /// It has not had enough results to pass or fail.
     Starting,
@@ -117,6 +112,14 @@ impl CheckMachine {
         self.since = now;
     }
 
+    /// The tree is started: who has had no result yet begins here.
+    pub(crate) fn start(&mut self, now: Instant) {
+        if self.last.is_none() {
+            self.since = now;
+            self.state = CheckState::Starting;
+        }
+    }
+
     /// Takes a result: clean, or a failure of that level.
     pub(crate) fn record(&mut self, now: Instant, failure: Option<Level>) -> Episode {
         if self.held || self.is_done() {
@@ -173,10 +176,9 @@ impl CheckMachine {
 
     /// The last moment at which its result is not stale.
     pub(crate) fn fresh_until(&self) -> Instant {
-        let is_settled = self.held
-            || self.config.never_stale
-            || self.is_done()
-            || self.state == CheckState::Stale;
+        // Results that have not decided yet are in a row only as long as there is no gap.
+        let is_stale = self.state == CheckState::Stale && self.passes == 0 && self.fails == 0;
+        let is_settled = self.held || self.config.never_stale || self.is_done() || is_stale;
         if is_settled {
             return Instant::from_nanos(u64::MAX);
         }

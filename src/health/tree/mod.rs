@@ -97,11 +97,15 @@ mod drive;
 mod event;
 mod figures;
 mod handle;
+#[cfg(feature = "serde")]
+mod json;
 mod machine;
 mod order;
 mod recovery;
 mod reporter;
 mod rollup;
+#[cfg(feature = "axum")]
+mod routes;
 mod shared;
 mod snapshot;
 mod trace;
@@ -112,8 +116,14 @@ pub use event::{HealthEvent, HealthEventKind, RecoveryOutcome};
 pub(crate) use figures::Figures;
 pub(crate) use handle::WeakHealthTree;
 pub use handle::{ComponentHandle, HealthTree};
+#[cfg(feature = "serde")]
+#[cfg_attr(docsrs, doc(cfg(feature = "serde")))]
+pub use json::{Detail, HealthJson};
 pub use order::StatusOrder;
 pub use reporter::Reporter;
+#[cfg(feature = "axum")]
+#[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
+pub use routes::HealthRoutes;
 pub use shared::Health;
 pub use snapshot::{CheckSnapshot, ComponentSnapshot, HealthSnapshot};
 pub use watch::HealthWatch;

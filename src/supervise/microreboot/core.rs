@@ -3,6 +3,7 @@
 use super::config::MicrorebootConfig;
 use super::event::{MicrorebootEventKind, Notice, Skip};
 use super::flights::{Boarding, Flights};
+use super::gate::Gate;
 use super::groups::{Groups, Index};
 use super::history::HistoryState;
 use super::landing::Landing;
@@ -50,6 +51,8 @@ pub(crate) struct Known {
     pub(crate) reported: bool,
     /// It was stopped on purpose and was well before.
     pub(crate) is_bystander: bool,
+    /// It never came to run.
+    pub(crate) is_retired: bool,
     /// How often it was cured, and by which rung the last time.
     pub(crate) cures: u64,
     pub(crate) cured_at: Rung,
@@ -139,18 +142,26 @@ impl Core {
             check: None,
             reported,
             is_bystander: false,
+            is_retired: false,
             cures: 0,
             cured_at: Rung::Component,
         });
         Ok(index)
     }
 
+    /// A component that did not come to run is as if it had never been added; its place stays.
+    pub(crate) fn retire(&mut self, component: Index) {
+        self.groups.retire(component);
+        self.parts[component].is_retired = true;
+    }
+
     pub(crate) fn weather(&self) -> Weather {
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let parts = || self.parts.iter().filter(|it| !it.is_retired);
         let counted = |it: &&Known| it.is_failing() && !it.is_bystander;
         Weather {
-            all: count(self.parts.len()),
-            unhealthy: count(self.parts.iter().filter(counted).count()),
+            all: count(parts().count()),
+            unhealthy: count(parts().filter(counted).count()),
             running: count(self.flights.running()),
         }
     }
@@ -455,21 +466,20 @@ impl Core {
             .push(MicrorebootEventKind::HistoryUnavailable { error });
     }
 
-    /// The calls that each component's gate has seen.
+    /// The calls that each component's gate had seen when the present failures began.
     pub(crate) fn calls(&self) -> Vec<CallsSeen> {
-        let seen = |it: &Known| it.part.gate.as_ref().map(|gate| gate.calls());
-        self.parts
-            .iter()
-            .map(|it| seen(it).unwrap_or_default())
-            .collect()
+        let seen = |it: &Known| it.part.gate.as_ref().map(Gate::seen_at_onset);
+        let all = self.parts.iter();
+        all.map(|it| seen(it).unwrap_or_default()).collect()
     }
 
     /// Those of the members since the onset; `None` if none has a gate.
     pub(crate) fn calls_since(&self, course: &Course) -> Option<CallsSeen> {
         let seen = course.members.iter().filter_map(|&at| {
             let gate = self.parts[at].part.gate.as_ref()?;
+            // One that was added since has seen nothing before.
             let before = course.calls.get(at).copied().unwrap_or_default();
-            Some(gate.calls().since(before))
+            Some(gate.seen().since(before))
         });
         seen.reduce(CallsSeen::and)
     }

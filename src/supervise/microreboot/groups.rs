@@ -21,6 +21,7 @@ pub(crate) struct Part {
     needs: Vec<Index>,
     group: Option<Name>,
     subtree: Name,
+    is_retired: bool,
 }
 
 impl Groups {
@@ -49,12 +50,21 @@ impl Groups {
             needs,
             group,
             subtree,
+            is_retired: false,
         });
         Ok(self.parts.len() - 1)
     }
 
     pub(crate) fn find(&self, id: &str) -> Option<Index> {
-        self.parts.iter().position(|part| part.id.as_str() == id)
+        let is_it = |part: &Part| part.id.as_str() == id && !part.is_retired;
+        self.parts.iter().position(is_it)
+    }
+
+    /// It is in no group any more, and its id is free.
+    pub(crate) fn retire(&mut self, at: Index) {
+        if let Some(part) = self.parts.get_mut(at) {
+            part.is_retired = true;
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -85,7 +95,7 @@ impl Groups {
 
     fn which(&self, is_in: impl Fn(&Part) -> bool) -> BTreeSet<Index> {
         let all = self.parts.iter().enumerate();
-        all.filter(|(_, part)| is_in(part))
+        all.filter(|(_, part)| is_in(part) && !part.is_retired)
             .map(|(at, _)| at)
             .collect()
     }
@@ -93,7 +103,8 @@ impl Groups {
     /// One pass is enough: dependents stand behind what they need.
     fn with_dependents(&self, mut members: BTreeSet<Index>) -> Vec<Index> {
         for (at, part) in self.parts.iter().enumerate() {
-            if part.needs.iter().any(|need| members.contains(need)) {
+            let needs_one = part.needs.iter().any(|need| members.contains(need));
+            if needs_one && !part.is_retired {
                 members.insert(at);
             }
         }

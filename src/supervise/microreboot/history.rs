@@ -87,9 +87,9 @@ impl RebootHistory for MemoryHistory {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct HistoryState {
     /// By rung and what it is charged to.
-    charges: BTreeMap<(String, String), Charges>,
+    charges: BTreeMap<Rung, BTreeMap<String, Charges>>,
     /// By component and fault.
-    cures: BTreeMap<(String, String), Cures>,
+    cures: BTreeMap<String, BTreeMap<String, Cures>>,
     /// Components that a human was told of and has not acknowledged.
     held: BTreeSet<String>,
     /// An episode for which the process was ended.
@@ -130,8 +130,8 @@ impl HistoryState {
     }
 
     fn of(&mut self, rung: Rung, scope: &str) -> &mut Charges {
-        let key = (rung.name().to_owned(), scope.to_owned());
-        self.charges.entry(key).or_default()
+        let rung = self.charges.entry(rung).or_default();
+        rung.entry(scope.to_owned()).or_default()
     }
 
     /// The rung at which this fault starts.
@@ -142,15 +142,11 @@ impl HistoryState {
         fault: &str,
         now: SystemTime,
     ) -> Rung {
-        let key = (component.to_owned(), fault.to_owned());
-        let Some(cures) = self.cures.get_mut(&key) else {
-            return Rung::Component;
-        };
-        let rung = ladder.start(cures, now);
-        if cures.is_empty() {
-            self.cures.remove(&key);
+        let faults = self.cures.get_mut(component);
+        match faults.and_then(|faults| faults.get_mut(fault)) {
+            Some(cures) => ladder.start(cures, now),
+            None => Rung::Component,
         }
-        rung
     }
 
     /// Notes a cure. Faults that were last cured long ago are forgotten here, so that the number of
@@ -162,12 +158,15 @@ impl HistoryState {
         rung: Rung,
         now: SystemTime,
     ) {
-        self.cures.retain(|_, cures| {
-            ladder.start(cures, now);
-            !cures.is_empty()
+        self.cures.retain(|_, faults| {
+            faults.retain(|_, cures| {
+                ladder.start(cures, now);
+                !cures.is_empty()
+            });
+            !faults.is_empty()
         });
-        let key = (component.to_owned(), fault.to_owned());
-        ladder.cured(self.cures.entry(key).or_default(), rung, now);
+        let faults = self.cures.entry(component.to_owned()).or_default();
+        ladder.cured(faults.entry(fault.to_owned()).or_default(), rung, now);
     }
 
     pub(crate) fn hold(&mut self, component: &str) {
@@ -180,7 +179,7 @@ impl HistoryState {
 
     /// A human has seen to it: the component is a new one as far as its cures tell.
     pub(crate) fn acknowledge(&mut self, component: &str) -> bool {
-        self.cures.retain(|(of, _), _| of != component);
+        self.cures.remove(component);
         self.held.remove(component)
     }
 
@@ -199,11 +198,17 @@ impl HistoryState {
 
     /// Adds what was stored by whom came before; what this process has counted stays.
     pub(crate) fn merge(&mut self, stored: Self) {
-        for (key, charges) in stored.charges {
-            self.charges.entry(key).or_default().merge(charges);
+        for (rung, scopes) in stored.charges {
+            let mine = self.charges.entry(rung).or_default();
+            for (scope, charges) in scopes {
+                mine.entry(scope).or_default().merge(charges);
+            }
         }
-        for (key, cures) in stored.cures {
-            self.cures.entry(key).or_default().merge(cures);
+        for (component, faults) in stored.cures {
+            let mine = self.cures.entry(component).or_default();
+            for (fault, cures) in faults {
+                mine.entry(fault).or_default().merge(cures);
+            }
         }
         self.held.extend(stored.held);
         self.pending = self.pending.take().or(stored.pending);

@@ -1,17 +1,19 @@
 //! Runs what a component's author wrote: it may fail, panic, hang, or block its thread.
 
-use super::control::Boxed;
 use super::record::PhaseResult;
 use crate::kernel::clock::Clock;
 use std::any::Any;
 use std::error::Error;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 use tokio::task::JoinError;
+
+/// A boxed future, for what is done once in a reboot.
+pub(crate) type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// The error of a hook.
 pub(crate) type BoxError = Box<dyn Error + Send + Sync>;

@@ -4,6 +4,7 @@ use super::config::MicrorebootConfig;
 use super::core::{Core, Now, Taken};
 use super::event::{MicrorebootEvent, Notice};
 use super::flight::Airborne;
+use super::groups::Index;
 use super::history::{MemoryHistory, RebootHistory};
 use super::inner::{ExitHook, Inner, NoticeHook};
 use super::outcome::{Report, Reported};
@@ -308,7 +309,9 @@ impl MicrorebootManager {
     /// The state as a value.
     pub fn snapshot(&self) -> MicrorebootSnapshot {
         let core = self.inner.core.lock();
-        let components = core.parts.iter().enumerate().map(|(index, known)| {
+        let there = core.parts.iter().enumerate();
+        let there = there.filter(|(_, known)| !known.is_retired);
+        let components = there.map(|(index, known)| {
             let id = known.part.id.as_str();
             ComponentSnapshot {
                 id: id.to_owned(),
@@ -330,23 +333,32 @@ impl MicrorebootManager {
         }
     }
 
-    /// Takes a component in. An episode for which the process before was ended goes on here.
+    /// Takes a component in.
     pub(crate) fn add_part(
         &self,
-        part: Part,
+        part: Arc<Part>,
         needs: &[Name],
         group: Option<Name>,
         subtree: Name,
-    ) -> Result<(), ConfigError> {
-        let part = Arc::new(part);
-        let resumed = self.inner.changed(|core, now| {
-            let index = core.add(part, needs, group, subtree)?;
-            Ok::<_, ConfigError>(core.resume(index, now))
-        })?;
+    ) -> Result<Index, ConfigError> {
+        let add = |core: &mut Core, _| core.add(part, needs, group, subtree);
+        self.inner.changed(add)
+    }
+
+    /// The component did not come to run.
+    pub(crate) fn retire(&self, component: Index) {
+        self.inner.changed(|core, now| {
+            core.retire(component);
+            core.look(now);
+        });
+    }
+
+    /// The component runs: an episode for which the process before was ended goes on here.
+    pub(crate) fn resume(&self, component: Index) {
+        let resumed = self.inner.changed(|core, now| core.resume(component, now));
         if let Some((course, pending, landing)) = resumed {
             let airborne = Airborne::new(self.inner.clone(), course, landing);
             self.inner.runtime.spawn(airborne.resume(pending));
         }
-        Ok(())
     }
 }

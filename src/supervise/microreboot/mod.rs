@@ -1,10 +1,9 @@
 //! Microreboot: restarts the failing component, not the process.
 #![allow(clippy::doc_markdown, reason = "a rule's id is no identifier")]
-#![allow(dead_code, reason = "the manager that drives the machines")]
 
 mod cap;
+mod component;
 mod config;
-mod control;
 mod core;
 mod event;
 mod flight;
@@ -12,6 +11,8 @@ mod flights;
 mod gate;
 mod groups;
 mod history;
+#[cfg(feature = "durable")]
+mod history_store;
 mod hooks;
 mod inner;
 mod ladder;
@@ -30,14 +31,17 @@ mod tests;
 mod trace;
 
 pub use cap::RebootCap;
+pub use component::{AddError, Component};
 pub use config::{MicrorebootConfig, PhaseLimits};
-pub(crate) use control::GateControl;
 pub use event::{MicrorebootEvent, MicrorebootEventKind, Notice, Skip};
 pub use gate::{
     Drain, Drained, Gate, GateConfig, GateFuture, GateLayer, GateService, GateState, Idempotence,
     IsIdempotent, NoneIdempotent, Pass, Reboot,
 };
 pub use history::{HistoryError, HistoryState, MemoryHistory, RebootHistory};
+#[cfg(feature = "durable")]
+#[cfg_attr(docsrs, doc(cfg(feature = "durable")))]
+pub use history_store::CheckpointHistory;
 pub use ladder::Ladder;
 pub use manager::{ManagerError, MicrorebootManager, MicrorebootManagerBuilder};
 pub use outcome::{RebootOutcome, Refusal, Report, Reported};

@@ -1,8 +1,8 @@
 //! A component as the manager sees it: its state's type is gone, its author's code is behind hooks.
 
 use super::config::PhaseLimits;
-use super::control::{Boxed, GateControl};
-use super::hooks::{BoxError, Hook};
+use super::gate::Gate;
+use super::hooks::{BoxError, Boxed, Hook};
 use super::phases::Member;
 use super::record::{PhaseResult, StartedFrom};
 use crate::kernel::name::Name;
@@ -31,7 +31,7 @@ pub(crate) struct Part {
     pub(crate) needs_cleanup: bool,
     pub(crate) verify: Option<Hook>,
     pub(crate) may_start_cold: bool,
-    pub(crate) gate: Option<Arc<dyn GateControl>>,
+    pub(crate) gate: Option<Gate>,
     pub(crate) incarnation: Arc<Incarnation>,
 }
 

@@ -1,8 +1,8 @@
 //! One reboot of some components, phase by phase.
 
-use super::control::GateControl;
 use super::core::Course;
 use super::flight::tell_phase;
+use super::gate::{Gate, Reboot as GateReboot};
 use super::hooks::{self, Hook, within};
 use super::inner::Inner;
 use super::part::{Part, States};
@@ -31,10 +31,10 @@ pub(crate) async fn run(inner: &Inner, course: &Course) -> Ran {
         let parts = course.members.iter().map(|&at| core.parts[at].part.clone());
         parts.collect()
     };
-    let begun = inner.clock.now();
-    let gates = parts.iter().filter_map(|part| part.gate.clone());
-    let shut = Shut::new(gates.collect());
-    for gate in &shut.0 {
+    // A flight that is dropped drops these, and then they have failed.
+    let gates = parts.iter().filter_map(|part| part.gate.as_ref());
+    let shut: Vec<_> = gates.map(Gate::begin_reboot).collect();
+    for gate in &shut {
         gate.drain().await;
     }
     let mut rung = Running {
@@ -50,31 +50,9 @@ pub(crate) async fn run(inner: &Inner, course: &Course) -> Ran {
     let ran = rung.ran;
     if ran.is_cured {
         parts.iter().for_each(|part| part.states.verified());
-        let took = inner.clock.now().saturating_duration_since(begun);
-        shut.open(took);
+        shut.into_iter().for_each(GateReboot::succeed);
     }
     ran
-}
-
-/// Gates that are shut. They are opened, or they fail: also if the flight is dropped.
-struct Shut(Vec<Arc<dyn GateControl>>);
-
-impl Shut {
-    fn new(gates: Vec<Arc<dyn GateControl>>) -> Self {
-        gates.iter().for_each(|gate| gate.begin());
-        Self(gates)
-    }
-
-    fn open(mut self, took: Duration) {
-        let gates = std::mem::take(&mut self.0);
-        gates.iter().for_each(|gate| gate.open(took));
-    }
-}
-
-impl Drop for Shut {
-    fn drop(&mut self) {
-        self.0.iter().for_each(|gate| gate.fail());
-    }
 }
 
 struct Running<'a> {

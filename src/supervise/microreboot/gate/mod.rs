@@ -6,6 +6,8 @@ mod call;
 mod config;
 mod control;
 mod handle;
+#[cfg(all(test, backstop_loom))]
+mod loom_tests;
 mod machine;
 mod pass;
 mod reboot;

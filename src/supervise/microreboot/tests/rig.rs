@@ -4,9 +4,8 @@ use crate::kernel::clock::Clock;
 use crate::kernel::name::Name;
 use crate::kernel::sync::Mutex;
 use crate::supervise::microreboot::config::{MicrorebootConfig, PhaseLimits};
-use crate::supervise::microreboot::control::Boxed;
 use crate::supervise::microreboot::history::{HistoryError, HistoryState, RebootHistory};
-use crate::supervise::microreboot::hooks::Hook;
+use crate::supervise::microreboot::hooks::{Boxed, Hook};
 use crate::supervise::microreboot::manager::{MicrorebootManager, MicrorebootManagerBuilder};
 use crate::supervise::microreboot::part::{Host, Incarnation, Part, Slot, hook};
 use crate::supervise::microreboot::record::{PhaseResult, RebootRecord};
@@ -198,9 +197,9 @@ impl Rig {
     pub(super) fn add_part(&self, part: Part, needs: &[&'static str], group: Option<&'static str>) {
         let needs: Vec<_> = needs.iter().map(|&need| Name::from(need)).collect();
         let group = group.map(Name::from);
-        self.manager
-            .add_part(part, &needs, group, "root".into())
-            .unwrap();
+        let part = Arc::new(part);
+        let added = self.manager.add_part(part, &needs, group, "root".into());
+        self.manager.resume(added.unwrap());
     }
 
     pub(super) fn records(&self) -> Vec<Arc<RebootRecord>> {
