@@ -8,16 +8,16 @@
 mod basics;
 #[cfg(feature = "durable")]
 mod checkpointed;
-mod gate;
 mod child;
 mod commands;
 mod dynamic;
+mod gate;
 mod groups;
+mod microreboot;
 mod orphans;
 mod pausing;
-mod microreboot;
 mod rig;
 mod sight;
 mod starts;
-mod watchdog;
 mod supervised;
+mod watchdog;
