@@ -6,6 +6,18 @@
 )]
 
 mod basics;
+#[cfg(feature = "durable")]
+mod checkpointed;
+mod child;
+mod commands;
+mod dynamic;
 mod gate;
+mod groups;
 mod microreboot;
+mod orphans;
+mod pausing;
 mod rig;
+mod sight;
+mod starts;
+mod supervised;
+mod watchdog;
