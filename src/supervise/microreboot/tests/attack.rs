@@ -27,7 +27,8 @@ fn mr4f_a_runtime_that_goes_away_leaves_no_reporter_waiting() {
             .unwrap()
     };
     let gone = runtime();
-    let reported = gone.block_on(async {
+    let mut slot = None;
+    gone.block_on(async {
         let rig = Rig::new(MicrorebootConfig::default()).await;
         rig.add("a", &[]);
         rig.world.set("verify a", &[Goes::Hangs]);
@@ -36,10 +37,10 @@ fn mr4f_a_runtime_that_goes_away_leaves_no_reporter_waiting() {
             tokio::task::yield_now().await;
             sleep(Duration::from_millis(1)).await;
         }
-        reported
+        slot = Some(reported);
     });
     drop(gone);
-    assert_eq!(runtime().block_on(reported), RebootOutcome::Abandoned);
+    assert_eq!(runtime().block_on(slot.unwrap()), RebootOutcome::Abandoned);
 }
 
 #[tokio::test(start_paused = true)]
@@ -109,10 +110,7 @@ async fn mr3c_a_clock_that_steps_back_lifts_no_cap_and_panics_nowhere() {
     manual.advance(Duration::from_secs(100_000));
     let rig = Rig::with(builder(MicrorebootConfig::default()).clock(&manual)).await;
     rig.add("a", &[]);
-    let cured = |fault: &'static str| {
-        let reported = rig.manager.report(Report::new("a", fault));
-        async move { reported.await }
-    };
+    let cured = |fault: &'static str| rig.manager.report(Report::new("a", fault));
     for fault in ["x", "y", "z"] {
         assert!(cured(fault).await.is_cured());
         manual.step_back(Duration::from_secs(5_000));
