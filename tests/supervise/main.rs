@@ -8,4 +8,6 @@
 mod basics;
 mod gate;
 mod microreboot;
+mod rejuvenation;
+mod reporters;
 mod rig;
