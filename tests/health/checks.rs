@@ -32,15 +32,18 @@ where
     Check::new("ping", Level::Critical, ask).config(CheckConfig::default().failure_threshold(1))
 }
 
+/// Counts its drops.
+struct Counts(Arc<AtomicU32>);
+
+impl Drop for Counts {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn hc2a_checks_run_beside_each_other_and_not_for_longer_than_their_time() {
     let dropped = Arc::new(AtomicU32::new(0));
-    struct Counts(Arc<AtomicU32>);
-    impl Drop for Counts {
-        fn drop(&mut self) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
     let counts = dropped.clone();
     let hangs = ping(move || {
         let counts = Counts(counts.clone());
@@ -199,6 +202,28 @@ async fn hc3a_an_outage_is_seen_after_three_periods() {
     up.store(1, Ordering::Relaxed);
     pass(10 * SECOND).await;
     assert_eq!(tree.status(), Status::Healthy);
+}
+
+#[tokio::test(start_paused = true)]
+async fn hc3c_the_delay_begins_with_the_start_of_the_tree() {
+    let fails = ping(|| async { Err(io::Error::other("refused")) }).config(
+        CheckConfig::default()
+            .initial_delay(15 * SECOND)
+            .failure_threshold(1),
+    );
+    let clock = Clock::tokio();
+    let tree = build(
+        HealthTree::builder("shop")
+            .clock(clock)
+            .component(with_checks("db", [fails])),
+    );
+    pass(3600 * SECOND).await;
+    assert_eq!(tree.status(), Status::Unknown);
+    tree.start().expect("a runtime");
+    pass(14 * SECOND).await;
+    assert_eq!(tree.status(), Status::Starting);
+    pass(10 * SECOND).await;
+    assert_eq!(tree.status(), Status::Unhealthy);
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,8 +6,20 @@
 )]
 
 mod basics;
+#[cfg(feature = "durable")]
+mod checkpointed;
+mod child;
+mod commands;
+mod dynamic;
 mod gate;
+mod groups;
 mod microreboot;
+mod orphans;
+mod pausing;
 mod rejuvenation;
 mod reporters;
 mod rig;
+mod sight;
+mod starts;
+mod supervised;
+mod watchdog;

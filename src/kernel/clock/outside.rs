@@ -13,7 +13,7 @@ use crate::kernel::instant::Instant;
 use parking_lot::{Condvar, Mutex};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -113,7 +113,7 @@ impl OutsideAlarm {
     /// Waits until it rings.
     #[cfg(test)]
     pub(crate) async fn ring(&mut self) {
-        poll_fn(|cx| self.poll_ring(cx)).await;
+        std::future::poll_fn(|cx| self.poll_ring(cx)).await;
     }
 
     fn arm(&mut self, at: Instant, cx: &Context<'_>) {
@@ -508,7 +508,7 @@ mod tests {
             let (armed, is_armed) = std::sync::mpsc::channel();
             let mut polls = 0;
             let its_place = place.clone();
-            drop(runtime.spawn(poll_fn(move |cx| {
+            drop(runtime.spawn(std::future::poll_fn(move |cx| {
                 polls += 1;
                 *its_place.lock() = Some(cx.waker().clone());
                 let _ = armed.send(());

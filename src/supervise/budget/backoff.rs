@@ -200,6 +200,7 @@ impl Streak {
     }
 
     /// How many in a row, up to the last one.
+    #[cfg(test)]
     pub(crate) const fn failures(&self) -> u32 {
         self.failures
     }

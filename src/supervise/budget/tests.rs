@@ -1,5 +1,6 @@
 //! The rules of budgets and waits, and the window beside a naive one.
 
+use super::config::never_exhausts;
 use super::*;
 use crate::kernel::config::ConfigError;
 use crate::kernel::instant::Instant;
@@ -103,7 +104,6 @@ fn sv4f_what_a_clock_that_stepped_back_granted_later_counts_as_granted_now() {
     assert_eq!((window.used(at(2 * SECOND)), window.len()), (1, 1));
     window.clear();
     assert_eq!(window.used(at(11 * SECOND)), 0);
-    assert_eq!(window.budget().restarts(), 2);
 }
 
 #[test]

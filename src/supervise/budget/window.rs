@@ -29,10 +29,6 @@ impl Window {
         }
     }
 
-    pub(crate) const fn budget(&self) -> RestartBudget {
-        self.budget
-    }
-
     /// Charges one restart: true if it is granted, false if it is one too many.
     ///
     /// What is refused is not recorded, as it is no restart.

@@ -7,7 +7,7 @@ pub(crate) mod sheet;
 pub(crate) mod visitors;
 
 use crate::app::service::world::{CATEGORIES, World};
-use crate::app::time::{now, sleep, sleep_until};
+use crate::app::time::{clock, now, sleep};
 use api::{Api, MOST};
 use fastrand::Rng;
 use policy::Manner;
@@ -18,6 +18,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::Handle;
 use visitors::{Ask, Crowd, Visitor};
 
 /// How the load is made.
@@ -66,7 +67,9 @@ pub(crate) fn run(options: &Options) -> Result<(), Box<dyn Error>> {
         manner,
         sheet: Arc::new(Sheet::default()),
     };
-    runtime.spawn(open_loop(crowd.clone(), options.rate, options.seed));
+    let (generator, handle) = (crowd.clone(), runtime.handle().clone());
+    let (rate, seed) = (options.rate, options.seed);
+    std::thread::spawn(move || open_loop(&generator, &handle, rate, seed));
     for user in 0..options.users {
         // Users of their own: what they have bid for is known to them alone.
         let visitor = Visitor::new(SESSIONS + user);
@@ -90,24 +93,25 @@ pub(crate) fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-async fn open_loop(crowd: Crowd, rate: f64, seed: u64) {
+/// Makes requests at random times, from a thread that does nothing else: a runtime's timers are as
+/// coarse as what is measured here.
+fn open_loop(crowd: &Crowd, runtime: &Handle, rate: f64, seed: u64) {
     let mut rng = Rng::with_seed(seed);
-    let visitors: Vec<Arc<Visitor>> = (0..SESSIONS)
-        .map(|user| Arc::new(Visitor::new(user)))
-        .collect();
+    let visitors = (0..SESSIONS).map(|user| Arc::new(Visitor::new(user)));
+    let visitors: Vec<Arc<Visitor>> = visitors.collect();
     for visitor in &visitors {
-        let _ = crowd.ask(visitor, Ask::Login, now(), None).await;
+        let _ = runtime.block_on(crowd.ask(visitor, Ask::Login, now(), None));
     }
     println!("running");
     let mut due = now();
     loop {
         // A Poisson process: the gaps are exponential.
         due = due + Duration::from_secs_f64(-(1.0 - rng.f64()).ln() / rate);
-        sleep_until(due).await;
+        clock().park_until(due);
         let visitor = visitors[rng.usize(..visitors.len())].clone();
-        let ask = any(&crowd, &mut rng);
+        let ask = any(crowd, &mut rng);
         let crowd = crowd.clone();
-        tokio::spawn(async move {
+        runtime.spawn(async move {
             let result = crowd.ask(&visitor, ask, due, Some(ask.kind())).await;
             if result == Err(api::Failed::Status(401)) {
                 // Who is logged out logs in again; that is part of no schedule.

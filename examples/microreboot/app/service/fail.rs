@@ -1,6 +1,7 @@
 //! Why a component gave no answer.
 
 use axum::http::StatusCode;
+use backstop::Rejection;
 use std::fmt;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,3 +47,10 @@ impl fmt::Display for Fail {
 }
 
 impl std::error::Error for Fail {}
+
+impl From<Rejection> for Fail {
+    fn from(rejection: Rejection) -> Self {
+        let after = rejection.retry_after().map(|after| after.as_millis());
+        Self::Down(after.map(|millis| u64::try_from(millis).unwrap_or(u64::MAX)))
+    }
+}

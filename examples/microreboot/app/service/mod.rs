@@ -11,4 +11,5 @@ pub(crate) mod sessions;
 pub(crate) mod site;
 pub(crate) mod slot;
 pub(crate) mod store;
+pub(crate) mod supervised;
 pub(crate) mod world;

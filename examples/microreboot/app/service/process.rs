@@ -55,6 +55,10 @@ pub(crate) fn serve(options: &Options) -> Result<(), Box<dyn Error>> {
 pub(crate) async fn start(site: &Arc<Site>, support: Support) -> Result<(), Fail> {
     match support {
         Support::None => site.start_all().await,
-        Support::Microreboot | Support::Gate => Err(Fail::Refused("not yet")),
+        Support::Microreboot | Support::Gate => {
+            let manager = super::supervised::start(site).await?;
+            let _ = site.manager.set(manager);
+            Ok(())
+        }
     }
 }

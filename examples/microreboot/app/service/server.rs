@@ -29,6 +29,7 @@ pub(crate) fn routes(site: Arc<Site>) -> Router {
         .route("/health", get(health))
         .route("/audit", get(audit))
         .route("/faults/{component}/{kind}", post(hurt))
+        .route("/reboots/{component}", post(reboot))
         .with_state(site)
 }
 
@@ -128,6 +129,10 @@ async fn audit(State(site): Shared) -> Answer {
         let _ = writeln!(lines, "{} {} {}", bid.key, bid.item, bid.amount);
     }
     Ok(lines)
+}
+
+async fn reboot(State(site): Shared, Path(component): Path<String>) -> Result<(), Fail> {
+    site.report(&component)
 }
 
 async fn hurt(

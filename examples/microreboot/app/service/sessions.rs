@@ -5,8 +5,16 @@ use super::slot::Damage;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-#[derive(Default)]
 pub(crate) struct Sessions(Mutex<HashMap<u64, u32>>);
+
+/// A session that is there from the start, to tell whether sessions are what they were.
+pub(crate) const CANARY: (u64, u32) = (1, 0);
+
+impl Default for Sessions {
+    fn default() -> Self {
+        Self::with([CANARY])
+    }
+}
 
 impl Sessions {
     /// Those that were there before.

@@ -17,15 +17,19 @@ use super::slot::{Slot, Support};
 use super::store::Store;
 use super::world::{Bid, World};
 use crate::app::time::{now, since};
+use backstop::supervise::child::ChildContext;
+use backstop::supervise::microreboot::{Gate, MicrorebootManager, Report};
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 pub(crate) struct Site {
     pub(crate) world: World,
     dir: PathBuf,
     exchange: SocketAddr,
+    /// Who restarts components, if anybody does.
+    pub(crate) manager: OnceLock<MicrorebootManager>,
     pub(crate) store: Slot<Store>,
     pub(crate) sessions: Slot<Sessions>,
     pub(crate) fees: Slot<Fees>,
@@ -112,6 +116,7 @@ impl Site {
             world,
             dir: dir.to_owned(),
             exchange,
+            manager: OnceLock::new(),
             store: Slot::new("store", &scratch, support),
             sessions: Slot::new("sessions", &scratch, support),
             fees: Slot::new("fees", &scratch, support),
@@ -125,8 +130,12 @@ impl Site {
     }
 
     /// Makes a component of what it depends on, and puts it in its place. Work goes to threads that may
-    /// block.
-    pub(crate) async fn start(self: &Arc<Self>, name: &str) -> Result<(), Fail> {
+    /// block, and is the child's if it is one.
+    pub(crate) async fn start(
+        self: &Arc<Self>,
+        name: &str,
+        child: Option<&ChildContext>,
+    ) -> Result<(), Fail> {
         let begun = now();
         match name {
             "sessions" => self.sessions.fill(Sessions::default()),
@@ -134,7 +143,11 @@ impl Site {
             "fees" => self.fees.fill(Fees::connect(self.exchange).await?),
             _ => {
                 let (site, name) = (self.clone(), name.to_owned());
-                let built = tokio::task::spawn_blocking(move || site.build(&name));
+                let build = move || site.build(&name);
+                let built = match child {
+                    Some(child) => child.spawn_blocking(build),
+                    None => tokio::task::spawn_blocking(build),
+                };
                 built.await.map_err(Fail::broken)??;
             }
         }
@@ -165,21 +178,21 @@ impl Site {
     /// The start of the process: what does not depend on each other starts side by side.
     pub(crate) async fn start_all(self: &Arc<Self>) -> Result<(), Fail> {
         futures::try_join!(
-            self.start("store"),
-            self.start("fees"),
-            self.start("sessions")
+            self.start("store", None),
+            self.start("fees", None),
+            self.start("sessions", None)
         )?;
         let catalogue = async {
-            self.start("catalogue").await?;
-            self.start("search").await
+            self.start("catalogue", None).await?;
+            self.start("search", None).await
         };
-        let (history, ratings) = (self.start("history"), self.start("ratings"));
+        let (history, ratings) = (self.start("history", None), self.start("ratings", None));
         futures::try_join!(
             catalogue,
             history,
             ratings,
-            self.start("account"),
-            self.start("bidding")
+            self.start("account", None),
+            self.start("bidding", None)
         )?;
         Ok(())
     }
@@ -194,6 +207,27 @@ impl Site {
         }
     }
 
+    pub(crate) fn clear(&self, name: &str) {
+        let _ = with_slot!(self, name, slot => slot.clear());
+    }
+
+    pub(crate) fn gate(&self, name: &str) -> Option<Gate> {
+        with_slot!(self, name, slot => slot.gate().cloned()).ok()?
+    }
+
+    /// Whether calls of a component get through.
+    pub(crate) async fn check(&self, name: &str) -> Result<(), String> {
+        let checked = with_slot!(self, name, slot => slot.check().await);
+        checked.unwrap_or_else(|fail| Err(fail.to_string()))
+    }
+
+    /// Reports a component to the manager. What comes of it is seen from outside.
+    pub(crate) fn report(&self, name: &str) -> Result<(), Fail> {
+        let manager = self.manager.get().ok_or(Fail::Missing("manager"))?;
+        drop(manager.report(Report::new(name.to_owned(), "probe").by("detector")));
+        Ok(())
+    }
+
     pub(crate) fn clean(&self, name: &str) -> Result<(), Fail> {
         with_slot!(self, name, slot => slot.clean().map_err(Fail::broken))?
     }
@@ -206,8 +240,7 @@ impl Site {
     pub(crate) async fn health(&self) -> String {
         let mut lines = String::new();
         for name in COMPONENTS {
-            let checked = with_slot!(self, name, slot => slot.check().await);
-            let found = checked.unwrap_or_else(|fail| Err(fail.to_string()));
+            let found = self.check(name).await;
             let _ = writeln!(lines, "{name} {}", found.err().as_deref().unwrap_or("ok"));
         }
         lines

@@ -2,7 +2,9 @@
 
 use super::fail::Fail;
 use super::hazard::Hazard;
+use crate::app::time::clock;
 use arc_swap::ArcSwapOption;
+use backstop::supervise::microreboot::{Gate, GateConfig, Idempotence};
 use futures::FutureExt;
 use std::any::Any;
 use std::io;
@@ -82,6 +84,7 @@ pub(crate) struct Slot<P> {
     /// the component or a start of the process removes it.
     scratch: PathBuf,
     place: Place<P>,
+    gate: Option<Gate>,
 }
 
 impl<P: Damage> Slot<P> {
@@ -92,6 +95,7 @@ impl<P: Damage> Slot<P> {
                 Support::None => Place::Fixed(OnceLock::new()),
                 Support::Microreboot | Support::Gate => Place::Replaceable(ArcSwapOption::empty()),
             },
+            gate: (support == Support::Gate).then(|| gate(name)),
         }
     }
 
@@ -138,8 +142,27 @@ impl<P: Damage> Slot<P> {
         }
     }
 
-    /// Makes a call. If the part can be taken out, the call ends with it.
+    pub(crate) fn gate(&self) -> Option<&Gate> {
+        self.gate.as_ref()
+    }
+
+    /// Makes a call; if there is a gate, through that. All calls may be made twice: bids have keys, and a
+    /// second session hurts nobody.
     pub(crate) async fn call<T, F>(&self, operation: impl FnOnce(Arc<P>) -> F) -> Result<T, Fail>
+    where
+        F: Future<Output = Result<T, Fail>>,
+    {
+        match &self.gate {
+            Some(gate) => {
+                gate.call_in(Idempotence::Idempotent, || self.enter(operation))
+                    .await
+            }
+            None => self.enter(operation).await,
+        }
+    }
+
+    /// If the part can be taken out, the call ends with it.
+    async fn enter<T, F>(&self, operation: impl FnOnce(Arc<P>) -> F) -> Result<T, Fail>
     where
         F: Future<Output = Result<T, Fail>>,
     {
@@ -192,6 +215,12 @@ impl<P: Damage> Slot<P> {
         }
         Ok(())
     }
+}
+
+/// A gate that waits a moment for calls in flight: those that hang would not end.
+fn gate(name: &str) -> Gate {
+    let config = GateConfig::default().drain(Duration::from_millis(20));
+    Gate::with_clock(name.to_owned(), config, clock()).expect("a configuration within its ranges")
 }
 
 const CHECK_TIMEOUT: Duration = Duration::from_millis(150);

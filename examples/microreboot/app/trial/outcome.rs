@@ -116,3 +116,54 @@ fn percentile(mut values: Vec<u64>, percent: usize) -> Duration {
     let rank = (values.len() * percent).div_ceil(100);
     Duration::from_micros(values.get(rank.saturating_sub(1)).copied().unwrap_or(0))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Times, outcomes};
+    use crate::app::trial::fault::Fault;
+    use crate::app::trial::generator::Record;
+    use std::time::Duration;
+
+    fn record(due: u64, kind: &str, took: u64, end: &str) -> Record {
+        let (kind, end) = (kind.to_owned(), end.to_owned());
+        Record {
+            due,
+            behind: 7,
+            kind,
+            took,
+            end,
+        }
+    }
+
+    #[test]
+    fn a_request_is_counted_once_by_when_it_was_due() {
+        let fault = Fault {
+            kind: "leak",
+            component: "search",
+        };
+        let mut times = [Times::of(fault, 100), Times::of(fault, 200)];
+        times[0].recovered = Some(Duration::from_micros(50));
+        let records = [
+            record(99, "item", 500, "late"),
+            record(100, "item", 500, "late"),
+            record(149, "item", 30, "ok"),
+            record(150, "bid", 1, "401"),
+            record(90, "action", 60, "wrong"),
+            record(160, "lost_session", 0, "lost"),
+            record(200, "item", 1, "wrong"),
+        ];
+        let (outcomes, calm, behind) = outcomes(&times, &records);
+        assert_eq!((calm, behind), ((1, 1), Duration::from_micros(7)));
+        let first = &outcomes[0];
+        assert_eq!((first.requests, first.failed, first.logged_out), (3, 2, 1));
+        assert_eq!(
+            (first.during, first.p99),
+            ((2, 1), Duration::from_micros(500))
+        );
+        assert_eq!(
+            (first.actions, first.failed_actions, first.lost_sessions),
+            (1, 1, 1)
+        );
+        assert_eq!((outcomes[1].requests, outcomes[1].failed), (1, 1));
+    }
+}

@@ -40,7 +40,9 @@ pub(crate) fn downtime(arm: Arm, component: &str, starts: &Starts) -> f64 {
 /// Requests that fail because they are the first of a session that is gone: each session's first until
 /// the next fault, after which it is logged in again.
 fn logged_out(arm: Arm, fault: Fault, rate: f64, gap: f64) -> f64 {
-    if !arm.restarts_process() {
+    // Who restarts the component carries sessions over that are right.
+    let are_wrong = fault.kind == "wrong" && fault.component == "sessions";
+    if !arm.restarts_process() && !are_wrong {
         return 0.0;
     }
     let sessions = f64::from(SESSIONS);

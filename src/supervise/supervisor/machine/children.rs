@@ -191,6 +191,7 @@ impl<T> Children<T> {
         key
     }
 
+    /// Its key is not used again before it is [freed](Self::free).
     pub(crate) fn remove(&mut self, key: u32) -> Option<Child<T>> {
         let child = self.slots.get_mut(key as usize)?.take()?;
         match child.before {
@@ -202,8 +203,13 @@ impl<T> Children<T> {
             None => self.last = child.before,
         }
         self.by_id.remove(child.id.as_str());
-        self.free.push(key);
         Some(child)
+    }
+
+    /// Lets the key of a child that was removed be used again.
+    pub(crate) fn free(&mut self, key: u32) {
+        debug_assert!(self.get(key).is_none(), "the child was removed");
+        self.free.push(key);
     }
 }
 

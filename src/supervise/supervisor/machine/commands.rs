@@ -32,6 +32,14 @@ impl<T> Machine<T> {
             out.reply(to, Err(CommandError::Over));
             return None;
         }
+        let limit = self
+            .rules
+            .max_children
+            .map_or(usize::MAX, |max| max as usize);
+        if self.children.len() >= limit {
+            out.reply(to, Err(CommandError::Full));
+            return None;
+        }
         let Some(key) = self.list(id, policy) else {
             out.reply(to, Err(CommandError::Duplicate));
             return None;

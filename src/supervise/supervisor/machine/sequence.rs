@@ -209,6 +209,18 @@ impl<T> Machine<T> {
         }
     }
 
+    /// What waits for its restart is not restarted any more, however long others take to stop.
+    fn call_off_restarts(&mut self) {
+        let mut at = self.children.first();
+        while let Some(key) = at {
+            if self.children[key].state == State::Backoff {
+                self.clear_deadline(key);
+                self.children[key].state = State::Stopped;
+            }
+            at = self.children.behind(key);
+        }
+    }
+
     pub(super) const fn is_ending(&self) -> bool {
         matches!(self.mode, Mode::Ending { .. } | Mode::Over)
     }
@@ -226,6 +238,8 @@ impl<T> Machine<T> {
             (_, why) => why,
         };
         self.deadlines.clear(GROUP);
+        self.call_off_pause();
+        self.call_off_restarts();
         let at = self.children.last();
         self.mode = Mode::Ending { why, at };
         if self.rules.stops_together {
