@@ -182,6 +182,16 @@ impl MicrorebootManager {
         }
     }
 
+    /// Where its tasks run.
+    pub(crate) fn runtime(&self) -> &Handle {
+        &self.inner.runtime
+    }
+
+    /// What its limits are measured by.
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.inner.clock
+    }
+
     /// Its name.
     pub fn name(&self) -> &Name {
         &self.inner.name

@@ -117,6 +117,8 @@ mod outcome;
 mod part;
 mod phases;
 mod record;
+mod rejuvenation;
+mod reporters;
 mod resume;
 mod rung;
 mod snapshot;
@@ -144,6 +146,8 @@ pub use record::{
     CallsSeen, Phase, PhaseRecord, PhaseResult, RebootRecord, RecordOutcome, Rung, StartedFrom,
     Trigger,
 };
+pub use rejuvenation::{Rejuvenation, RejuvenationConfig, RejuvenationSnapshot};
+pub use reporters::Reporting;
 pub use snapshot::{ComponentSnapshot, MicrorebootSnapshot};
 pub use storm::{StormGate, StormRule};
 
