@@ -174,6 +174,18 @@ mod tests {
         assert_eq!(groups.len(), 1);
     }
 
+    #[test]
+    fn mr5a_what_never_came_to_run_is_in_no_group() {
+        let mut groups = Groups::default();
+        let db = add(&mut groups, &[], Some("shop"));
+        let gone = add(&mut groups, &[db], Some("shop"));
+        groups.retire(gone);
+        for rung in [Rung::Component, Rung::Group, Rung::Subtree] {
+            assert_eq!(groups.members(db, rung).unwrap().0, [db]);
+        }
+        assert_eq!(groups.find("c1"), None);
+    }
+
     fn reaches(edges: &[Vec<usize>], from: usize, to: usize) -> bool {
         from == to || edges[from].iter().any(|&need| reaches(edges, need, to))
     }

@@ -81,6 +81,29 @@ async fn mr4g_two_that_fail_and_want_the_same_wider_set_go_together() {
     assert_eq!(groups, 1);
 }
 
+#[tokio::test(start_paused = true)]
+async fn mr4g_a_wider_reboot_that_fails_is_not_repeated_for_each_that_wanted_it() {
+    let any_weather = StormGate::default().allow(StormRule::MinHealthy(0.0));
+    let config = MicrorebootConfig::default().storm(any_weather);
+    let rig = Rig::new(config.ladder(Ladder::default().with_group())).await;
+    for id in ["a", "b", "c"] {
+        let part = rig.part(id);
+        rig.add_part(part, &[], Some("all"));
+        rig.world.set(&format!("start {id}"), &[Goes::Fails]);
+    }
+    let reports = ["a", "b", "c"].map(|id| rig.manager.report(Report::new(id, "x")));
+    for reported in reports {
+        let outcome = reported.await;
+        assert!(
+            matches!(outcome, RebootOutcome::HandedOver(_)),
+            "{outcome:?}"
+        );
+    }
+    let records = rig.records();
+    let groups = records.iter().filter(|it| it.rung == Rung::Group);
+    assert_eq!(groups.count(), 1);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn mr4a_sixty_four_reporters_on_many_threads_give_one_reboot() {
     for _ in 0..50 {
