@@ -18,6 +18,8 @@ mod groups;
 mod microreboot;
 mod orphans;
 mod pausing;
+mod rejuvenation;
+mod reporters;
 mod rig;
 mod sight;
 mod starts;

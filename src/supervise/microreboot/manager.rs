@@ -182,6 +182,16 @@ impl MicrorebootManager {
         }
     }
 
+    /// Where its tasks run.
+    pub(crate) fn runtime(&self) -> &Handle {
+        &self.inner.runtime
+    }
+
+    /// What its limits are measured by.
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.inner.clock
+    }
+
     /// Its name.
     pub fn name(&self) -> &Name {
         &self.inner.name
@@ -198,6 +208,7 @@ impl MicrorebootManager {
     /// println!("{}", outcome.name());
     /// # }
     /// ```
+    #[expect(clippy::needless_pass_by_value, reason = "a report is handed over")]
     pub fn report(&self, report: Report) -> Reported {
         self.take(&report, Trigger::Report)
     }
