@@ -27,8 +27,8 @@ impl Sealed for MicrorebootManager {
             manager: self.downgrade(),
             events,
             records,
-            told: 0,
-            reboots: HashMap::new(),
+            last: 0,
+            counts: HashMap::new(),
             refused: HashMap::new(),
         })]
     }
@@ -41,8 +41,8 @@ struct Told {
     /// Of before it was added; until the first publish.
     records: Vec<Arc<RebootRecord>>,
     /// The last record that is counted.
-    told: u64,
-    reboots: HashMap<(String, &'static str, &'static str), (Tally, u64)>,
+    last: u64,
+    counts: HashMap<(String, &'static str, &'static str), (Tally, u64)>,
     refused: HashMap<&'static str, (Tally, u64)>,
 }
 
@@ -63,21 +63,21 @@ impl Told {
                 _ => {}
             }
         }
-        let tallies = self.reboots.values_mut().chain(self.refused.values_mut());
+        let tallies = self.counts.values_mut().chain(self.refused.values_mut());
         for (tally, count) in tallies {
             tally.tell(*count);
         }
     }
 
     fn count(&mut self, record: &RebootRecord) {
-        if record.sequence <= self.told {
+        if record.sequence <= self.last {
             return;
         }
-        self.told = record.sequence;
+        self.last = record.sequence;
         let (rung, outcome) = (record.rung.name(), record.outcome.name());
         let tally = || Tally::new(MICROREBOOTS.series([&record.component, rung, outcome]));
         let key = (record.component.clone(), rung, outcome);
-        let (_, count) = self.reboots.entry(key).or_insert_with(|| (tally(), 0));
+        let (_, count) = self.counts.entry(key).or_insert_with(|| (tally(), 0));
         *count += 1;
         for phase in &record.phases {
             // Rare enough to be looked up each time, so that an idle series may be dropped.
