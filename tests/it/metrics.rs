@@ -6,6 +6,7 @@ mod durable;
 mod recorder;
 mod retry;
 mod scrape;
+mod supervision;
 
 use backstop::kernel::clock::{Clock, ManualClock, NoRuntime};
 use backstop::kernel::keyed::Keyed;
@@ -683,6 +684,7 @@ async fn what_is_published_is_what_the_table_lists() {
         exporter.add(&journal);
         journal
     };
+    let _supervised = supervision::Supervised::publish(&exporter).await;
     let scraped = prometheus.after_publish(&exporter).await;
 
     let published: BTreeSet<_> = scraped.types.keys().map(String::as_str).collect();

@@ -140,6 +140,7 @@ pub use history::{HistoryError, HistoryState, MemoryHistory, RebootHistory};
 #[cfg_attr(docsrs, doc(cfg(feature = "durable")))]
 pub use history_store::CheckpointHistory;
 pub use ladder::Ladder;
+pub(crate) use manager::WeakManager;
 pub use manager::{ManagerError, MicrorebootManager, MicrorebootManagerBuilder};
 pub use outcome::{RebootOutcome, Refusal, Report, Reported};
 pub use record::{

@@ -66,7 +66,7 @@ impl MicrorebootManager {
                 report();
             }
             while let Some(event) = events.recv().await {
-                if opened_by_calls(event.kind) {
+                if opened_by_calls(&event.kind) {
                     report();
                 }
             }
@@ -124,10 +124,10 @@ impl MicrorebootManager {
     }
 }
 
-fn opened_by_calls(kind: EventKind) -> bool {
+fn opened_by_calls(kind: &EventKind) -> bool {
     matches!(
         kind,
-        EventKind::StateChanged { to: State::Open, reason, .. } if reason != Reason::ByHand
+        EventKind::StateChanged { to: State::Open, reason, .. } if *reason != Reason::ByHand
     )
 }
 
