@@ -10,4 +10,6 @@ mod child;
 mod commands;
 mod groups;
 mod rig;
+mod soak;
+mod soak_rig;
 mod starts;

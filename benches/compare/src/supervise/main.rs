@@ -19,7 +19,7 @@
 //! | Erlang/OTP | a process under `supervisor`, in a machine of its own (`supervise.escript`): its times are of its clock, and share nothing with the process here |
 
 mod kameo;
-//mod ours;
+mod ours;
 mod ractor;
 mod relay;
 mod task_supervisor;
@@ -70,7 +70,7 @@ fn main() {
             rows.push(row::<tokio_tasks::Tasks>(&runtime, small));
         }
         if given("backstop") {
-            //rows.push(row::<ours::Ours>(&runtime, small));
+            rows.push(row::<ours::Ours>(&runtime, small));
         }
         if given("ractor") {
             rows.push(row::<ractor::Ractor>(&runtime, small));
