@@ -6,6 +6,7 @@
 //! | wing | holds |
 //! |---|---|
 //! | [`policy`] | what wraps a call: [bulkhead](policy::bulkhead), [retry](policy::retry), [circuit breaker](policy::circuit_breaker), [timeout](policy::timeout), or all of them as a [pipeline](policy::pipeline); layers that [fit errors](policy::errors) |
+//! | [`health`] | is a part well, and what follows: checks, trees of components, probes |
 //! | [`chaos`] | faults put around a call on purpose |
 //! | [`observe`] | metrics on request |
 //! | `durable` | what survives a crash (feature `durable`) |
@@ -86,6 +87,7 @@ pub mod chaos;
 pub mod durable;
 #[cfg(any(doc, doctest))]
 pub mod guide;
+pub mod health;
 pub mod kernel;
 pub mod observe;
 pub mod policy;

@@ -4,8 +4,9 @@
 //! |---|---|
 //! | [`names`] | lists all metrics: name, kind, unit, labels, what it tells |
 //! | [`metrics`] | publishes the policies' figures to the `metrics` facade |
+//! | [`report`] | computes the figures of recovery: MTTR, availability, automation |
 //!
-//! The order of the rooms is `names` < `metrics`.
+//! The order of the rooms is `names` < `metrics`, `report`.
 //!
 //! # Tracing
 //!
@@ -26,3 +27,4 @@
 
 pub mod metrics;
 pub mod names;
+pub mod report;

@@ -106,6 +106,16 @@ table! {
     /// Of a retry without a budget there is none. Retries that share a budget show the same.
     RETRY_BUDGET_BALANCE: Gauge "retry_budget_balance" { "name" }
         "Retries that a retry's budget would allow now.";
+    /// 0 healthy, 1 starting, 2 unknown, 3 degraded, 4 unhealthy, 5 out of service; 0 too for one whose
+    /// tree is gone.
+    HEALTH_STATUS: Gauge "health_status" { "component" }
+        "How well a component is, from 0 (healthy) to 5 (out of service).";
+    /// `check` is `component:check`; `result` is one of `health::check::Ending::ALL`.
+    HEALTH_CHECKS: Counter "health_checks_total" { "check", "result" }
+        "Results of a health check, by how it ended.";
+    /// `name` is that of the tree. Results that were reported have no duration.
+    HEALTH_CHECK_DURATION: Histogram "health_check_duration_seconds" in "seconds" { "name" }
+        "How long the runs of a tree's checks took.";
     /// `name` is the key. It is that of the last checkpoint which a `Checkpoints` saved or went back to; of
     /// one that has done neither there is none.
     CHECKPOINT_AGE: Gauge "checkpoint_age_seconds" in "seconds" { "name" }

@@ -3,7 +3,7 @@
 use crate::boot::{append, boot, config};
 use crate::replay_rig::{Damaged, Does, STREAM, Tape};
 use crate::replay_snapshots::tape;
-use backstop::durable::boot::{Boot, SnapshotError};
+use backstop::durable::boot::{Boot, SnapshotError, Snapshotter};
 use backstop::durable::codec::{Codec, CodecError, Postcard, StateError};
 use backstop::durable::journal::{Journal, JournalConfig, OpenMode, ReadError, SyncPolicy};
 use backstop::durable::replay::{JournalEvents, Replayer, Target};
@@ -13,6 +13,7 @@ use backstop::durable::snapshot::{
 use backstop::durable::storage::MemoryStorage;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 /// Notes, at each save, what of the journal is durable.
@@ -183,6 +184,76 @@ fn bo3c_only_a_valid_state_that_comes_back_is_published() {
     assert!(store.history(STREAM).unwrap().is_empty());
     // The same snapshotter goes on.
     booted.snapshotter.take(&tape(5), 5).unwrap().unwrap();
+}
+
+/// A store whose user takes other snapshots while one is being saved.
+#[derive(Debug, Default)]
+struct Nesting {
+    store: MemoryStore,
+    snapshotter: OnceLock<Snapshotter<Tape, Postcard>>,
+    depth: AtomicUsize,
+}
+
+impl CheckpointStore for Nesting {
+    fn save_marked(&self, key: &str, of: &Checkpoint, marks: Marks) -> Result<Saved, StoreError> {
+        if self.depth.fetch_add(1, Ordering::Relaxed) == 0 {
+            let snapshotter = self.snapshotter.get().unwrap();
+            // This one is being taken; a newer one overtakes it.
+            assert!(snapshotter.take(&tape(4), 4).unwrap().is_none());
+            assert!(snapshotter.take(&tape(5), 5).unwrap().is_none());
+            assert_eq!(snapshotter.take(&tape(8), 8).unwrap().unwrap().sequence, 8);
+        }
+        self.store.save_marked(key, of, marks)
+    }
+
+    fn history(&self, key: &str) -> Result<Vec<Entry>, StoreError> {
+        self.store.history(key)
+    }
+
+    fn load(&self, key: &str, sequence: u64) -> Result<Option<Checkpoint>, LoadError> {
+        self.store.load(key, sequence)
+    }
+
+    fn mark(&self, key: &str, sequence: u64, mark: Mark) -> Result<Marks, StoreError> {
+        self.store.mark(key, sequence, mark)
+    }
+
+    fn forget(&self, key: &str) -> Result<(), StoreError> {
+        self.store.forget(key)
+    }
+}
+
+#[test]
+fn bo3g_a_snapshot_may_be_asked_for_while_one_is_taken() {
+    let store = Arc::new(Nesting::default());
+    let booted = boot(&MemoryStorage::new(), &store).run().unwrap();
+    append(&booted.journal, Does::Fits, 9);
+    store.snapshotter.set(booted.snapshotter.clone()).unwrap();
+    // It came second, and nothing is wrong with that.
+    assert!(booted.snapshotter.take(&tape(5), 5).unwrap().is_none());
+    assert_eq!(booted.snapshotter.newest(), 8);
+    assert_eq!(store.depth.load(Ordering::Relaxed), 2);
+    let taken: Vec<_> = store
+        .history(STREAM)
+        .unwrap()
+        .iter()
+        .map(|entry| entry.sequence)
+        .collect();
+    assert_eq!(taken, [8]);
+    booted.snapshotter.take(&tape(9), 9).unwrap().unwrap();
+}
+
+#[test]
+fn bo3g_one_that_failed_can_be_tried_again() {
+    let store = Noting::new(true);
+    let booted = boot(&MemoryStorage::new(), &store).run().unwrap();
+    store.journal.set(booted.journal.clone()).unwrap();
+    append(&booted.journal, Does::Fits, 5);
+    for _ in 0..2 {
+        let error = booted.snapshotter.take(&tape(5), 5).unwrap_err();
+        assert!(matches!(error, SnapshotError::Store(_)), "{error}");
+    }
+    assert_eq!(store.saves.lock().unwrap().len(), 2);
 }
 
 #[test]

@@ -13,6 +13,8 @@ mod journal_damage;
 mod journal_model;
 mod journal_open;
 #[cfg(feature = "test-util")]
+mod journal_ops;
+#[cfg(feature = "test-util")]
 mod journal_repair;
 mod journal_write;
 mod replay_failures;

@@ -1,15 +1,27 @@
-//! Supervision: the public API as users meet it.
+//! The wing that restarts parts, as its users meet it.
 
 #![allow(
     clippy::unchecked_time_subtraction,
     reason = "tests subtract constants"
 )]
 
+mod attacks;
 mod basics;
+#[cfg(feature = "durable")]
+mod checkpointed;
 mod child;
 mod commands;
+mod dynamic;
+mod gate;
 mod groups;
+mod microreboot;
+mod orphans;
+mod pausing;
 mod rig;
+mod sight;
 mod soak;
 mod soak_rig;
 mod starts;
+mod stops;
+mod supervised;
+mod watchdog;

@@ -52,6 +52,11 @@ impl Rig {
         std::mem::take(&mut self.0.lock().unwrap().log)
     }
 
+    /// How many lines wait to be read.
+    pub(crate) fn count(&self) -> usize {
+        self.0.lock().unwrap().log.len()
+    }
+
     pub(crate) fn tell(&self, id: &str, order: Order) {
         let sender = self.0.lock().unwrap().orders.get(id).cloned();
         sender

@@ -125,8 +125,19 @@ fn a_million_events_of_virtual_time() {
                 manual.advance(Duration::from_millis(20));
                 yield_now().await;
                 rounds += 1;
-                let what = || operators.iter().map(|operator| operator.is_finished()).collect::<Vec<_>>();
-                assert!(rounds < 100_000, "it does not end: {} {:?} {:#?}", ended.is_finished(), what(), watched.snapshot());
+                let what = || {
+                    operators
+                        .iter()
+                        .map(|operator| operator.is_finished())
+                        .collect::<Vec<_>>()
+                };
+                assert!(
+                    rounds < 100_000,
+                    "it does not end: {} {:?} {:#?}",
+                    ended.is_finished(),
+                    what(),
+                    watched.snapshot()
+                );
             }
             for operator in operators {
                 operator.await.expect("no panic");

@@ -6,7 +6,6 @@ use crate::durable::replay::{Digest, EventSourced, Panic, caught, decode};
 use crate::durable::snapshot::{Checkpoint, CheckpointStore, StoreError};
 use crate::kernel::clock::Clock;
 use crate::kernel::sync::{AtomicU64, Ordering};
-use parking_lot::Mutex;
 use std::error::Error;
 use std::fmt;
 use std::marker::PhantomData;
@@ -33,8 +32,8 @@ struct Shared<C> {
     every: u64,
     /// The last event of the newest snapshot.
     newest: AtomicU64,
-    /// One at a time.
-    taking: Mutex<()>,
+    /// That of the newest one that was taken or is being taken.
+    begun: AtomicU64,
 }
 
 /// A snapshot was taken.
@@ -100,7 +99,7 @@ impl<S: EventSourced, C: Codec> Snapshotter<S, C> {
                 clock,
                 every,
                 newest: AtomicU64::new(newest),
-                taking: Mutex::new(()),
+                begun: AtomicU64::new(newest),
             }),
             state: PhantomData,
         }
@@ -118,10 +117,11 @@ impl<S: EventSourced, C: Codec> Snapshotter<S, C> {
     }
 
     /// Takes a snapshot of `state`, whose last event is `sequence`, and compacts the journal. It blocks
-    /// for the disk's time; `None` if there is a snapshot that is as new.
+    /// for the disk's time; `None` if there is a snapshot that is as new, or one is being taken.
     ///
     /// The service goes on meanwhile: give it a copy of the state. The state is encoded, and decoded
-    /// again to see that it comes back, so that takes memory of three states for a moment.
+    /// again to see that it comes back, so that takes memory of three states for a moment. No lock is
+    /// held meanwhile: the state's own code and the store may call this again.
     ///
     /// # Errors
     ///
@@ -129,10 +129,9 @@ impl<S: EventSourced, C: Codec> Snapshotter<S, C> {
     /// while to see whether the journal still takes events.
     pub fn take(&self, state: &S, sequence: u64) -> Result<Option<Taken>, SnapshotError> {
         let shared = &*self.shared;
-        let _one = shared.taking.lock();
-        if sequence <= self.newest() {
+        let Some(_begun) = shared.begin(sequence) else {
             return Ok(None);
-        }
+        };
         let started = shared.clock.now();
         let mut checkpoint = self.encode(state, sequence)?;
         let synced = shared.journal.sync().map_err(SnapshotError::Sync)?;
@@ -140,11 +139,13 @@ impl<S: EventSourced, C: Codec> Snapshotter<S, C> {
             return Err(SnapshotError::NotInJournal { sequence, synced });
         }
         checkpoint.wall = shared.wall_of(sequence)?;
-        shared
-            .store
-            .save(&shared.stream, &checkpoint)
-            .map_err(SnapshotError::Store)?;
-        shared.newest.store(sequence, Ordering::Release);
+        match shared.store.save(&shared.stream, &checkpoint) {
+            Ok(_) => {}
+            // A newer one overtook it.
+            Err(StoreError::NotNewer { .. }) if shared.is_overtaken(sequence) => return Ok(None),
+            Err(error) => return Err(SnapshotError::Store(error)),
+        }
+        shared.newest.fetch_max(sequence, Ordering::AcqRel);
         let (compacted, compact_error) = match shared.compact() {
             Ok(through) => (through, None),
             Err(error) => (None, Some(error)),
@@ -192,17 +193,50 @@ fn panicked(panic: &Panic) -> StateError {
     StateError::Panicked(panic.message().to_owned())
 }
 
+/// A snapshot is being taken; dropping it lets one of the same event begin, unless it was taken.
+struct Begun<'a> {
+    sequence: u64,
+    newest: &'a AtomicU64,
+    mark: &'a AtomicU64,
+}
+
+impl Drop for Begun<'_> {
+    fn drop(&mut self) {
+        let newest = self.newest.load(Ordering::Acquire);
+        if newest < self.sequence {
+            // A newer one that began meanwhile stays.
+            let _ = self.mark.compare_exchange(
+                self.sequence,
+                newest,
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            );
+        }
+    }
+}
+
 impl<C> Shared<C> {
-    /// When that event was written.
+    /// `None` if one as new is there or on its way.
+    fn begin(&self, sequence: u64) -> Option<Begun<'_>> {
+        let before = self.begun.fetch_max(sequence, Ordering::AcqRel);
+        (before < sequence).then_some(Begun {
+            sequence,
+            newest: &self.newest,
+            mark: &self.begun,
+        })
+    }
+
+    fn is_overtaken(&self, sequence: u64) -> bool {
+        self.begun.load(Ordering::Acquire) > sequence
+            || self.newest.load(Ordering::Acquire) >= sequence
+    }
+
+    /// When that event, which the journal has synced, was written. Where damage took it: the next one
+    /// that is left, or now; a snapshot that says it is younger than it is is never used too early.
     fn wall_of(&self, sequence: u64) -> Result<SystemTime, SnapshotError> {
         let mut reader = self.journal.read(sequence).map_err(SnapshotError::Read)?;
-        match reader.next().map_err(SnapshotError::Read)? {
-            Some(record) if record.sequence == sequence => Ok(record.wall()),
-            _ => Err(SnapshotError::NotInJournal {
-                sequence,
-                synced: self.journal.status().durable_sequence,
-            }),
-        }
+        let left = reader.next().map_err(SnapshotError::Read)?;
+        Ok(left.map_or_else(|| self.clock.wall(), |record| record.wall()))
     }
 
     /// Compacts the journal through the oldest good snapshot.

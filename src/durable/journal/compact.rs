@@ -69,12 +69,12 @@ impl Core {
                 _ => queue.share_lock(),
             }
         };
-        let victims = self.site.removable(through);
+        let (victims, end) = self.site.removable(through);
         let mut done = Compaction::default();
-        let Some(last) = victims.last() else {
+        if victims.is_empty() {
             return Ok(done);
-        };
-        self.mark(last.last_sequence)?;
+        }
+        self.mark(end)?;
         let removed = self.remove(&victims, &mut done);
         if done.segments > 0 {
             self.announce([EventKind::Compacted {

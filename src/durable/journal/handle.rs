@@ -80,6 +80,11 @@ impl Journal {
     ///
     /// As of [`append`](Self::append); and [`AppendError::NoRuntime`] outside of a tokio runtime.
     ///
+    /// # Panics
+    ///
+    /// tokio panics if its blocking pool has no thread and the system gives it none. The record is then
+    /// written when the pool next gets one, or by the next blocking append.
+    ///
     /// # Cancel safety
     ///
     /// Before its first poll, dropping it appends nothing. Afterwards the record *may or may not* be

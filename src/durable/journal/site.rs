@@ -27,16 +27,20 @@ pub(super) struct Site {
 }
 
 impl Site {
-    /// The oldest segments of which all records are at or before `through`; never the last one, which
-    /// is appended to.
-    pub(super) fn removable(&self, through: u64) -> Vec<SegmentInfo> {
+    /// The oldest segments of which all records are at or before `through`, never the last one, which
+    /// is appended to; and up to where nothing is left without them. That is behind their last record
+    /// where the ones after it were lost.
+    pub(super) fn removable(&self, through: u64) -> (Vec<SegmentInfo>, u64) {
         let segments = self.segments.lock();
         let finished = segments.len().saturating_sub(1);
-        segments[..finished]
+        let victims: Vec<_> = segments[..finished]
             .iter()
             .take_while(|segment| segment.last_sequence <= through)
             .cloned()
-            .collect()
+            .collect();
+        let next = segments.get(victims.len());
+        let end = next.map_or(0, |next| next.header.first_sequence.saturating_sub(1));
+        (victims, end.min(through))
     }
 
     /// The segment of that path is not there any more.

@@ -52,7 +52,7 @@
 //!
 //! let events = MemoryEvents::new();
 //! for amount in [5_i8, -3, -10, 4] {
-//!     events.append("ada", 1, SystemTime::now(), &amount.to_le_bytes());
+//!     events.append("ada", 1, SystemTime::UNIX_EPOCH, &amount.to_le_bytes());
 //! }
 //! let replay = Replayer::new(&events, "ada", Balance::default())
 //!     .target(Target::Sequence(2))

@@ -22,7 +22,8 @@ use tokio::task::JoinHandle;
 ///
 /// # Panics
 ///
-/// A panic of the work goes on in who awaits it.
+/// A panic of the work goes on in who awaits it. tokio panics here if it has no thread for blocking work
+/// and the system gives it none; its `max_blocking_threads` is no such case, it queues.
 ///
 /// # Cancel safety
 ///

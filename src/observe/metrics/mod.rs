@@ -70,6 +70,7 @@ mod checkpoints;
 mod circuit_breaker;
 mod exporter;
 mod figures;
+mod health;
 #[cfg(feature = "durable")]
 mod journal;
 mod meters;

@@ -195,6 +195,8 @@ impl Default for Policy {
     }
 }
 
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
 impl ChildSpec {
     /// A child whose incarnations `factory` makes. It is called for each start, in the supervisor's
     /// task and outside all locks, and must not block; a panic in it is a failed start.
@@ -286,6 +288,17 @@ impl ChildSpec {
         self
     }
 
+    /// It promises a [heartbeat](ChildContext::heartbeat) at least each `period` (1 ms to 24 h), from
+    /// when it is ready on. One that misses it hangs, and has crashed: it is stopped as its
+    /// [`stop`](Self::stop) says and started again. Default: no promise.
+    ///
+    /// While the supervisor itself is held up for more than a period nobody is judged: a process
+    /// that was suspended is no proof against its children.
+    pub const fn watchdog(mut self, period: Duration) -> Self {
+        self.policy.watchdog = Some(period);
+        self
+    }
+
     /// Whether it blocks its thread: it then runs on one of tokio's blocking threads, where it
     /// holds up nothing else. Default: no.
     ///
@@ -324,6 +337,11 @@ impl ChildSpec {
                 "Report",
                 "GiveUp for a child without a budget of its own",
             ));
+        }
+        let watchdog = self.policy.watchdog.unwrap_or(DAY);
+        if !(Duration::from_millis(1)..=DAY).contains(&watchdog) {
+            let value = format!("{watchdog:?}");
+            return Err(ConfigError::new("watchdog", value, "from 1ms to 24h"));
         }
         if let Some(budget) = &budget {
             budget.validate()?;

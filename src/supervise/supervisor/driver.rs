@@ -1,10 +1,11 @@
 //! The task of a supervisor: carries out what the machine decides.
 
+use super::builder::validate_in;
 use super::core::{Command, Core, Reply};
 use super::error::{CommandError, Ended};
 use super::machine::{Decision, Machine, Out, Start};
 use super::trace::trace;
-use crate::kernel::clock::Sleep;
+use crate::kernel::clock::OutsideAlarm;
 use crate::kernel::instant::Instant;
 use crate::supervise::child::{
     ChildContext, ChildSpec, Incarnation, Launch, Launched, Note, What, WhenSpent, guarded,
@@ -26,8 +27,8 @@ pub(super) struct Driver {
     out: Out<Reply>,
     has_begun: bool,
     nearest: Option<Instant>,
-    alarm: Pin<Box<Option<Sleep>>>,
-    alarm_at: Option<Instant>,
+    /// Rings although children block the runtime.
+    alarm: OutsideAlarm,
     parent: Option<Parent>,
 }
 
@@ -48,7 +49,12 @@ pub(super) struct Parent {
 
 impl Driver {
     /// The children are listed in the machine already, in the same order.
-    pub(super) fn new(core: Arc<Core>, children: Vec<ChildSpec>, parent: Option<Parent>) -> Self {
+    pub(super) fn new(
+        core: Arc<Core>,
+        children: Vec<ChildSpec>,
+        alarm: OutsideAlarm,
+        parent: Option<Parent>,
+    ) -> Self {
         let mut driver = Self {
             core,
             slots: Vec::with_capacity(children.len()),
@@ -56,8 +62,7 @@ impl Driver {
             out: Out::default(),
             has_begun: false,
             nearest: None,
-            alarm: Box::pin(None),
-            alarm_at: None,
+            alarm,
             parent,
         };
         for child in children {
@@ -129,8 +134,11 @@ impl Driver {
     }
 
     fn add(&mut self, spec: ChildSpec, to: Reply, now: Instant) {
-        if let Err(error) = spec.validate() {
-            let _ = to.send(Err(CommandError::Config(error)));
+        let checked = spec
+            .validate()
+            .and_then(|()| validate_in(&self.core.machine.lock().rules, &spec));
+        if let Err(error) = checked {
+            guarded(|| drop(to.send(Err(CommandError::Config(error)))));
             return guarded(|| drop(spec));
         }
         let mut key = None;
@@ -165,6 +173,7 @@ impl Driver {
                     }
                 }
                 Decision::Abort(key) => self.slots[key as usize].abort(),
+                Decision::Watch { key, run, at } => self.watch((key, run), at),
                 Decision::Forget(key) => self.forget(key),
                 Decision::Spent(key, spent) => {
                     if let Some(WhenSpent::Report(hook)) = self.when_spent(key) {
@@ -183,6 +192,17 @@ impl Driver {
             }
         }
         Some(Poll::Pending)
+    }
+
+    /// Asks for the last sign of life of a child.
+    fn watch(&mut self, (key, run): (u32, u64), at: Instant) {
+        let slot = self.slots.get(key as usize);
+        let Some(incarnation) = slot.and_then(|slot| slot.incarnation.as_ref()) else {
+            return;
+        };
+        let last = incarnation.last_beat();
+        let now = self.now();
+        self.decide(|machine, out| machine.beaten((key, run), (at, last), now, out));
     }
 
     fn when_spent(&self, key: u32) -> Option<WhenSpent> {
@@ -242,26 +262,8 @@ impl Driver {
 
     /// Sees to it that the nearest deadline wakes this task; whether it has passed already.
     fn is_due(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some(nearest) = self.nearest else {
-            self.alarm.set(None);
-            self.alarm_at = None;
-            return false;
-        };
-        // An alarm that rings too early costs less than to set it anew each time.
-        if self.alarm_at.is_none_or(|at| nearest < at) {
-            self.alarm
-                .set(self.core.link.clock.sleep_until(nearest).ok());
-            self.alarm_at = Some(nearest);
-        }
-        let Some(alarm) = self.alarm.as_mut().as_pin_mut() else {
-            return false;
-        };
-        if alarm.poll(cx).is_pending() {
-            return false;
-        }
-        self.alarm.set(None);
-        self.alarm_at = None;
-        true
+        self.alarm.set(self.nearest);
+        self.alarm.poll_ring(cx).is_ready()
     }
 
     fn hears_parent(&mut self, cx: &mut Context<'_>) -> bool {

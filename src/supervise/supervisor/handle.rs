@@ -37,6 +37,10 @@ impl Supervisor {
         Self { core }
     }
 
+    pub(super) const fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
     /// Its name.
     pub fn name(&self) -> &Name {
         &self.core.name
@@ -139,7 +143,8 @@ impl Supervisor {
     pub fn nested(&self, id: &str) -> Option<Self> {
         let key = self.core.machine.lock().children().find(id)?;
         let core = self.core.nested_core(key)?;
-        Some(Self { core })
+        // Its handles keep what is left of it after its end.
+        core.ended().is_none().then_some(Self { core })
     }
 
     /// Subscribes to what happens from now on; of `capacity` events that wait to be received the
@@ -150,7 +155,7 @@ impl Supervisor {
 }
 
 impl Core {
-    fn nested_core(&self, key: u32) -> Option<Arc<Self>> {
+    pub(super) fn nested_core(&self, key: u32) -> Option<Arc<Self>> {
         let incarnation = self.nested.lock().get(&key).cloned()?;
         incarnation.nested()?.downcast().ok()
     }

@@ -32,6 +32,14 @@ impl<T> Machine<T> {
             out.reply(to, Err(CommandError::Over));
             return None;
         }
+        let limit = self
+            .rules
+            .max_children
+            .map_or(usize::MAX, |max| max as usize);
+        if self.children.len() >= limit {
+            out.reply(to, Err(CommandError::Full));
+            return None;
+        }
         let Some(key) = self.list(id, policy) else {
             out.reply(to, Err(CommandError::Duplicate));
             return None;
@@ -98,7 +106,8 @@ impl<T> Machine<T> {
         };
         let child = &mut self.children[key];
         let is_new = child.asked.as_ref().is_some_and(|asked| asked.is_new);
-        let after = if is_new || child.policy.restart == Restart::Temporary {
+        let is_forgotten = self.rules.is_dynamic() || child.policy.restart == Restart::Temporary;
+        let after = if is_new || is_forgotten {
             After::Forget
         } else {
             After::Stay
@@ -132,6 +141,9 @@ impl<T> Machine<T> {
             State::Stopped => {
                 let exit = child.last_exit.clone();
                 out.reply(to, Ok(Done::Terminated(Terminated::Stopped(exit))));
+                if after == After::Forget {
+                    self.forget(key, now, out);
+                }
             }
             State::Orphaned => {
                 child.after = after;

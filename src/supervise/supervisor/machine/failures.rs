@@ -99,6 +99,7 @@ impl<T> Machine<T> {
             .map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
         let backoff = child.policy.backoff.as_ref().unwrap_or(&self.rules.backoff);
         let delay = child.streak.fail(ran, backoff, &mut self.rolls);
+        let delay = delay.max(self.pause_left(now));
         self.tell(key, now, out, |child, _| SupervisorEventKind::Restarting {
             child,
             delay,
@@ -119,11 +120,14 @@ impl<T> Machine<T> {
             incarnation: child.incarnation,
             cause: cause.clone(),
         };
-        let is_granted = match &mut child.window {
-            Some(window) => window.charge(now),
-            None => self.window.charge(now) || self.rules.never_give_up,
+        let is_granted = if let Some(window) = &mut child.window {
+            window.charge(now)
+        } else {
+            let is_granted = self.window.charge(now);
+            self.score(now, out);
+            is_granted || self.rules.goes_on()
         };
-        let reports = child.policy.reports;
+        let reports = self.children[key].policy.reports;
         if self.failures.len() == GaveUp::FAILURES {
             let oldest = self.failures.pop_front();
             out.trash
@@ -211,6 +215,6 @@ impl<T> Machine<T> {
 fn exit_of(cause: FailureCause) -> Option<crate::supervise::child::ChildExit> {
     match cause {
         FailureCause::Exit(exit) | FailureCause::NotReady(exit) => Some(exit),
-        FailureCause::StartTimeout => None,
+        FailureCause::StartTimeout | FailureCause::Hung { .. } => None,
     }
 }
