@@ -6,7 +6,8 @@
 
 use crate::soak_rig::{Ear, Pace, Place, World, group_name, name};
 use backstop::kernel::clock::Clock;
-use backstop::supervise::supervisor::{Phase, Supervisor};
+use backstop::supervise::child::ChildSpec;
+use backstop::supervise::supervisor::{CommandError, Phase, Strategy, Supervisor};
 use std::time::Duration;
 use tokio::runtime::Builder;
 use tokio::task::yield_now;
@@ -125,17 +126,9 @@ fn a_million_events_of_virtual_time() {
                 manual.advance(Duration::from_millis(20));
                 yield_now().await;
                 rounds += 1;
-                let what = || {
-                    operators
-                        .iter()
-                        .map(|operator| operator.is_finished())
-                        .collect::<Vec<_>>()
-                };
                 assert!(
                     rounds < 100_000,
-                    "it does not end: {} {:?} {:#?}",
-                    ended.is_finished(),
-                    what(),
+                    "a stop or a command hangs: {:#?}",
                     watched.snapshot()
                 );
             }
@@ -202,4 +195,60 @@ fn a_minute_of_real_time() {
     assert_eq!(runtime.metrics().num_alive_tasks(), 0, "a task is left");
     println!("{} events", world.happened());
     world.verdict();
+}
+
+/// The soak found it: a start that waits for its group's turn was not answered when the supervisor ended
+/// meanwhile, as long as somebody held its handle.
+#[test]
+fn a_start_whose_turn_never_comes_is_answered() {
+    let manual = Clock::manual();
+    let runtime = Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async {
+        let (fail, told) = tokio::sync::oneshot::channel::<()>();
+        let told = std::sync::Mutex::new(Some(told));
+        let failing = ChildSpec::new("failing", move |cx| {
+            let told = told.lock().expect("no panic").take();
+            async move {
+                match told {
+                    Some(told) => told.await.map_err(|_| "planned"),
+                    None => Ok(cx.cancelled().await),
+                }
+            }
+        });
+        let waiting = |name: &'static str| {
+            ChildSpec::new(name, |cx| async move {
+                cx.cancelled().await;
+                Ok::<_, &str>(())
+            })
+        };
+        let root = Supervisor::builder("root")
+            .strategy(Strategy::OneForAll)
+            .clock(manual.clock())
+            .child(failing)
+            .start()
+            .await
+            .expect("it starts");
+        drop(fail);
+        while root.snapshot().phase != Phase::Restarting {
+            yield_now().await;
+        }
+        // The group waits for its back-off, and the new child for the group.
+        let added = tokio::spawn({
+            let root = root.clone();
+            async move { root.add(waiting("added")).await }
+        });
+        while root.snapshot().child("added").is_none() {
+            yield_now().await;
+        }
+        root.stop().await;
+        for _ in 0..100 {
+            yield_now().await;
+        }
+        assert!(added.is_finished(), "it waits for ever");
+        let answer = added.await.expect("no panic");
+        assert!(matches!(answer, Err(CommandError::Over)), "{answer:?}");
+    });
 }
