@@ -22,6 +22,8 @@ mod rejuvenation;
 mod reporters;
 mod rig;
 mod sight;
+mod soak;
+mod soak_rig;
 mod starts;
 mod stops;
 mod supervised;
