@@ -42,7 +42,7 @@ impl CallHealthConfig {
         self
     }
 
-    pub(super) fn check(&self) -> Result<(), ConfigError> {
+    pub(super) fn check(self) -> Result<(), ConfigError> {
         if self.failure_ratio.parts_per_million() == 0 {
             return Err(ConfigError::new("failure_ratio", "0", "above 0, at most 1"));
         }
