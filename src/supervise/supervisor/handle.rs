@@ -41,6 +41,11 @@ impl Supervisor {
         &self.core
     }
 
+    /// Tells supervisors apart while there is a handle.
+    pub(crate) fn id(&self) -> usize {
+        Arc::as_ptr(&self.core).addr()
+    }
+
     /// Its name.
     pub fn name(&self) -> &Name {
         &self.core.name
