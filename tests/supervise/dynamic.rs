@@ -206,7 +206,7 @@ async fn sv2h_thousands_come_and_go() {
         supervisor.start_child(n).await.unwrap();
     }
     for n in (1..=5_000).step_by(2) {
-        supervisor.terminate(format!("n-{n}")).await.unwrap();
+        supervisor.terminate(&format!("n-{n}")).await.unwrap();
     }
     assert_eq!(supervisor.snapshot().children.len(), 2_500);
     for n in 1..=2_500 {

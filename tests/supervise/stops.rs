@@ -164,7 +164,7 @@ async fn sv9d_a_nested_supervisor_ends_when_its_children_have() {
 
 #[test]
 fn sv9e_a_runtime_that_goes_down_takes_the_tree_with_it() {
-    for workers in [0, 2] {
+    for workers in [0, 2, 2, 2, 2, 2, 2, 2] {
         let mut builder = match workers {
             0 => tokio::runtime::Builder::new_current_thread(),
             _ => tokio::runtime::Builder::new_multi_thread(),
@@ -489,6 +489,36 @@ async fn sv13a_any_significant_child_that_ends_ends_the_supervisor() {
     rig.tell("t", Order::Panic);
     let ended = supervisor.ended().await;
     assert!(matches!(&ended, Ended::AutoShutdown(child) if child.as_str() == "inner"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn sv13a_an_early_end_lets_the_first_start_come_to_its_end() {
+    let rig = Rig::default();
+    let job = ChildSpec::new("job", |_| async { Ok::<_, BoxError>(()) });
+    let slow = ChildSpec::new("slow", |cx| async move {
+        cx.clock()
+            .sleep_until(cx.clock().now() + SECOND)
+            .unwrap()
+            .await;
+        cx.ready();
+        cx.cancelled().await;
+        Ok::<_, BoxError>(())
+    });
+    let inner = prompt("inner")
+        .auto_shutdown(AutoShutdown::AnySignificant)
+        .child(job.restart(Restart::Temporary).significant(true))
+        .child(slow.readiness(backstop::supervise::child::Readiness::Explicit))
+        .child(rig.child("z"));
+    // It is no failed start of the one above either.
+    let supervisor = prompt("root")
+        .child(ChildSpec::supervisor(inner).restart(Restart::Transient))
+        .start()
+        .await
+        .unwrap();
+    settle().await;
+    assert_eq!(rig.log(), ["+z", "-z"]);
+    assert_eq!(supervisor.snapshot().children[0].state, ChildState::Stopped);
+    supervisor.stop().await;
 }
 
 #[tokio::test(start_paused = true)]

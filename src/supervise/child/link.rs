@@ -107,6 +107,15 @@ impl Link {
         false
     }
 
+    /// Whether the runtime is shutting down: it then drops what is spawned at once.
+    pub(crate) fn is_down(&self) -> bool {
+        let probe = self.runtime.spawn(std::future::pending::<()>());
+        // By itself it never finishes.
+        let is_down = probe.is_finished();
+        probe.abort();
+        is_down
+    }
+
     /// Nobody sleeps here any more.
     pub(crate) fn close(&self) {
         let waker = self.inbox.lock().waker.take();

@@ -8,7 +8,8 @@ use super::trace::trace;
 use crate::kernel::clock::OutsideAlarm;
 use crate::kernel::instant::Instant;
 use crate::supervise::child::{
-    ChildContext, ChildSpec, Incarnation, Launch, Launched, Note, What, WhenSpent, guarded,
+    ChildContext, ChildExit, ChildSpec, Incarnation, Launch, Launched, Note, What, WhenSpent,
+    guarded,
 };
 use std::future::Future;
 use std::pin::Pin;
@@ -30,6 +31,8 @@ pub(super) struct Driver {
     /// Rings although children block the runtime.
     alarm: OutsideAlarm,
     parent: Option<Parent>,
+    /// The runtime drops its tasks: children that are gone have not failed.
+    is_going_down: bool,
 }
 
 #[derive(Default)]
@@ -39,6 +42,8 @@ struct Slot {
     is_supervisor: bool,
     incarnation: Option<Arc<Incarnation>>,
     task: Option<Launched>,
+    /// The incarnation was aborted, by this task.
+    is_aborted: bool,
 }
 
 /// The child's side of a supervisor that is a child.
@@ -64,6 +69,7 @@ impl Driver {
             nearest: None,
             alarm,
             parent,
+            is_going_down: false,
         };
         for child in children {
             driver.slots.push(Slot::of(child));
@@ -100,6 +106,12 @@ impl Driver {
     fn take_notes(&mut self) {
         let now = self.now();
         let mut notes = std::mem::take(&mut self.notes);
+        if notes.iter().any(|note| self.was_dropped(note)) {
+            self.is_going_down = self.core.link.is_down();
+        }
+        if self.is_going_down {
+            return guarded(|| drop(notes));
+        }
         self.decide(|machine, out| {
             for Note { key, run, what } in notes.drain(..) {
                 match what {
@@ -112,6 +124,15 @@ impl Driver {
             }
         });
         self.notes = notes;
+    }
+
+    /// Whether the child's task was dropped by somebody else, which can only be the runtime.
+    fn was_dropped(&self, note: &Note) -> bool {
+        let exit = match &note.what {
+            What::Exited { exit, .. } => exit,
+            What::Ready | What::Drained => return false,
+        };
+        matches!(exit, ChildExit::Killed) && !self.slots[note.key as usize].is_aborted
     }
 
     fn take_commands(&mut self) {
@@ -172,7 +193,11 @@ impl Driver {
                         guarded(|| incarnation.signal());
                     }
                 }
-                Decision::Abort(key) => self.slots[key as usize].abort(),
+                Decision::Abort(key) => {
+                    let slot = &mut self.slots[key as usize];
+                    slot.is_aborted = true;
+                    slot.abort();
+                }
                 Decision::Watch { key, run, at } => self.watch((key, run), at),
                 Decision::Forget(key) => self.forget(key),
                 Decision::Spent(key, spent) => {
@@ -240,6 +265,7 @@ impl Driver {
             let replaced = self.core.nested.lock().insert(key, nested);
             drop(replaced);
         }
+        slot.is_aborted = false;
         let replaced = slot.incarnation.replace(incarnation.clone());
         guarded(|| drop(replaced));
         match factory.launch(ChildContext::new(incarnation.clone()), blocking) {
@@ -307,6 +333,9 @@ impl Future for Driver {
             this.decide(|machine, out| machine.begin(now, out));
         }
         for _ in 0..TURN {
+            if this.is_going_down {
+                return Poll::Pending;
+            }
             match this.carry_out() {
                 Some(Poll::Ready(ended)) => {
                     this.hand_over_orphans();
@@ -364,6 +393,7 @@ impl Slot {
             is_supervisor: spec.is_supervisor,
             incarnation: None,
             task: None,
+            is_aborted: false,
         }
     }
 

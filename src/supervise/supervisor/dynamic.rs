@@ -41,7 +41,7 @@ use std::sync::Arc;
 /// .await?;
 /// let id = peers.start_child(4711).await?;
 /// assert_eq!(id.as_str(), "peer-1");
-/// peers.terminate(&id).await?;
+/// peers.terminate(id.as_str()).await?;
 /// # Ok(())
 /// # }
 /// ```
@@ -129,8 +129,8 @@ impl<A: 'static> DynamicSupervisor<A> {
     /// # Cancel safety
     ///
     /// Once polled, the child is stopped although the future is dropped.
-    pub async fn terminate(&self, id: impl AsRef<str>) -> Result<Terminated, CommandError> {
-        self.supervisor.terminate(id.as_ref()).await
+    pub async fn terminate(&self, id: &str) -> Result<Terminated, CommandError> {
+        self.supervisor.terminate(id).await
     }
 
     /// [`Supervisor::stop`]: all children at the same time.

@@ -197,6 +197,11 @@ impl<T> Machine<T> {
         if self.is_ending() {
             return;
         }
+        if matches!(self.mode, Mode::First { .. }) {
+            // What is on its way up comes up first.
+            self.ended_early = Some((key, name));
+            return;
+        }
         let goes_on = |(other, child): (u32, &Child<T>)| {
             other != key && child.policy.significant && child.state != State::Stopped
         };

@@ -54,6 +54,8 @@ pub(crate) struct Machine<T> {
     overlapped: Vec<(u64, Name)>,
     /// Crashes during the first start, to be dealt with after it.
     deferred: Vec<u32>,
+    /// The last significant child that ended for good during the first start.
+    ended_early: Option<(u32, Name)>,
     /// The last failures that were charged.
     failures: VecDeque<(Instant, Failure)>,
     rolls: Rolls,
@@ -182,6 +184,7 @@ impl<T> Machine<T> {
             alive: 0,
             overlapped: Vec::new(),
             deferred: Vec::new(),
+            ended_early: None,
             failures: VecDeque::new(),
             rolls,
             runs: 0,

@@ -49,6 +49,9 @@ impl<T> Machine<T> {
         for key in std::mem::take(&mut self.deferred) {
             self.restart_deferred(key, now, out);
         }
+        if let Some(early) = self.ended_early.take() {
+            self.auto_shutdown(early, now, out);
+        }
         true
     }
 
