@@ -120,6 +120,38 @@ async fn hc2b_a_hung_check_is_not_started_twice() {
     assert_eq!(runs.1.load(Ordering::SeqCst), 1);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hc2b_a_check_that_blocks_its_worker_holds_up_no_other() {
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let released = Arc::new(parking_lot::Mutex::new(released));
+    let runs = Arc::new(AtomicU32::new(0));
+    let count = runs.clone();
+    let blocks = Check::new("ping", Level::Critical, move || {
+        count.fetch_add(1, Ordering::SeqCst);
+        let released = released.clone();
+        async move {
+            let _ = released.lock().recv();
+            io::Result::Ok(())
+        }
+    });
+    let fine = Check::new("fine", Level::Degraded, || async { io::Result::Ok(()) });
+    let (tree, clock) = shop([blocks, fine]);
+    tree.start().expect("a runtime");
+    let is_failing = || {
+        check(&tree, "ping").0 == CheckState::Failing(Level::Critical)
+            && check(&tree, "fine").0 == CheckState::Passing
+    };
+    // However slowly the other worker gets on.
+    while !is_failing() {
+        clock.advance(SECOND);
+        for _ in 0..1000 {
+            tokio::task::yield_now().await;
+        }
+    }
+    assert_eq!(runs.load(Ordering::SeqCst), 1);
+    drop(release);
+}
+
 #[tokio::test(start_paused = true)]
 async fn hc2c_what_fails_a_check_is_kept() {
     let config = CheckConfig::default().failure_threshold(1);

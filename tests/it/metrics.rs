@@ -658,6 +658,19 @@ async fn what_is_published_is_what_the_table_lists() {
     exporter.add(&retry);
     let slots = backstop::Bulkhead::new("all_slots", backstop::BulkheadConfig::default()).unwrap();
     exporter.add(&slots);
+    let tree = {
+        use backstop::health::check::{Check, Level, Status};
+        let check = Check::new("ping", Level::Critical, || {
+            ready(Ok::<_, std::io::Error>(()))
+        });
+        let tree = backstop::health::tree::HealthTree::builder("all_health").check(check);
+        let tree = tree.build().unwrap();
+        tree.start().unwrap();
+        let mut watch = tree.watch();
+        watch.until(|it| it.status == Status::Healthy).await;
+        tree
+    };
+    exporter.add(&tree);
     #[cfg(feature = "durable")]
     let _checkpoints = durable::publish_checkpoints(&exporter);
     #[cfg(feature = "durable")]

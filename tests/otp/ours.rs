@@ -71,7 +71,10 @@ impl<'a> Runs<'a> {
             *running += 1;
             *running
         });
-        assert_eq!(running, 1, "one incarnation of {at:?} at a time");
+        if running > 1 {
+            // Noted, as a panic here would be the child's, and absorbed.
+            world.note("TWICE", &path(at));
+        }
         Self(world, at)
     }
 }

@@ -267,7 +267,7 @@ async fn sv10a_an_incarnation_has_ended_when_its_work_has() {
         .unwrap();
     settle().await;
     rig.log();
-    let start = tokio::time::Instant::now();
+    let start = crate::rig::Since::now();
     while supervisor.snapshot().children[0].incarnation == 1 {
         tokio::time::advance(SECOND).await;
         settle().await;
@@ -354,6 +354,14 @@ async fn sv10c_nothing_can_be_added_to_what_has_ended() {
     supervisor.stop().await;
 }
 
+struct Adds(backstop::supervise::child::ChildContext);
+
+impl Drop for Adds {
+    fn drop(&mut self) {
+        self.0.spawn(std::future::pending::<()>());
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn sv10c_what_is_added_to_an_aborted_child_is_aborted() {
     let kept = Arc::new(Mutex::new(None));
@@ -367,12 +375,6 @@ async fn sv10c_what_is_added_to_an_aborted_child_is_aborted() {
             std::future::pending::<Result<(), BoxError>>().await
         }
     });
-    struct Adds(backstop::supervise::child::ChildContext);
-    impl Drop for Adds {
-        fn drop(&mut self) {
-            self.0.spawn(std::future::pending::<()>());
-        }
-    }
     let supervisor = prompt("root")
         .child(spec.stop(Stop::AtOnce))
         .start()

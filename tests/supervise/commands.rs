@@ -19,15 +19,15 @@ fn patient(name: &'static str) -> SupervisorBuilder {
 
 /// What a command answers without any time passing.
 async fn at_once<T>(command: impl Future<Output = T>) -> T {
-    let start = tokio::time::Instant::now();
+    let start = crate::rig::Since::now();
     let answer = command.await;
     assert_eq!(start.elapsed(), std::time::Duration::ZERO);
     answer
 }
 
 fn said<T>(answer: Result<T, CommandError>) -> &'static str {
-    match answer {
-        Ok(_) => "ok",
+    match answer.map(drop) {
+        Ok(()) => "ok",
         Err(CommandError::Running) => "running",
         Err(CommandError::Restarting) => "restarting",
         Err(CommandError::Stopping) => "stopping",

@@ -376,12 +376,19 @@ async fn sv10e_an_orphan_in_a_group_restart_makes_the_supervisor_give_up() {
     let wait = std::sync::Arc::new(std::sync::Mutex::new(wait));
     let blocks = ChildSpec::new("blocks", move |cx| {
         let wait = wait.clone();
-        cx.spawn_blocking(move || wait.lock().unwrap().recv());
+        let (begins, begun) = tokio::sync::oneshot::channel();
+        cx.spawn_blocking(move || {
+            let _ = begins.send(());
+            let _ = wait.lock().unwrap().recv();
+        });
         async move {
+            begun.await?;
+            cx.ready();
             cx.cancelled().await;
-            Ok::<_, std::io::Error>(())
+            Ok::<_, tokio::sync::oneshot::error::RecvError>(())
         }
-    });
+    })
+    .readiness(Readiness::Explicit);
     let supervisor = prompt("root")
         .strategy(Strategy::OneForAll)
         .child(rig.child("a"))

@@ -5,11 +5,13 @@
     reason = "tests subtract constants"
 )]
 
+mod attacks;
 mod basics;
 #[cfg(feature = "durable")]
 mod checkpointed;
 mod child;
 mod commands;
+mod costs;
 mod dynamic;
 mod gate;
 mod groups;
@@ -20,6 +22,9 @@ mod rejuvenation;
 mod reporters;
 mod rig;
 mod sight;
+mod soak;
+mod soak_rig;
 mod starts;
+mod stops;
 mod supervised;
 mod watchdog;

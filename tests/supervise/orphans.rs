@@ -4,11 +4,12 @@
 //! for it is given [`SOON`].
 
 use crate::rig::{kinds, many};
-use backstop::kernel::clock::Clock;
+use backstop::kernel::clock::{Clock, NoRuntime};
 use backstop::supervise::budget::RestartBackoff;
 use backstop::supervise::child::{ChildContext, ChildSpec, FailureCause, Readiness, Restart, Stop};
 use backstop::supervise::supervisor::{
-    ChildState, CommandError, Ended, StartError, Supervisor, SupervisorBuilder, Terminated,
+    ChildState, CommandError, DynamicSupervisor, Ended, StartError, Supervisor, SupervisorBuilder,
+    Terminated,
 };
 use std::convert::Infallible;
 use std::future::pending;
@@ -244,4 +245,86 @@ fn sv11d_a_blocking_child_that_awaits_is_aborted_there() {
         assert!(matches!(stopped, Ok(Terminated::Stopped(_))), "{stopped:?}");
         supervisor.stop().await;
     });
+}
+
+#[test]
+fn sv11a_sv14a_sv2d_a_child_that_blocks_misses_its_heartbeat_and_is_found_and_not_doubled() {
+    for workers in [2, 4, 8] {
+        let runtime = runtime(workers);
+        let (brake, release) = Brake::new();
+        runtime.block_on(async {
+            let its_brake = brake.clone();
+            let supervisor = DynamicSupervisor::builder("tree", move |()| {
+                let brake = its_brake.clone();
+                ChildSpec::new("n", move |cx: ChildContext| {
+                    let brake = brake.clone();
+                    async move {
+                        cx.heartbeat();
+                        brake.block();
+                        cx.cancelled().await;
+                        Ok::<_, Infallible>(())
+                    }
+                })
+                .watchdog(100 * MS)
+                .stop(Stop::After(100 * MS))
+            })
+            .configure(|all| all.clock(Clock::system()).backoff(RestartBackoff::none()));
+            let supervisor = supervisor.start().await.unwrap();
+            let mut events = supervisor.subscribe(many());
+            let start = Since::now();
+            supervisor.start_child(()).await.unwrap();
+            let orphaned = async {
+                while !matches!(events.recv().await.unwrap().kind.as_str(), "orphaned") {}
+            };
+            tokio::time::timeout(BLOCKED, orphaned).await.unwrap();
+            assert!(start.elapsed() >= 300 * MS);
+            assert!(start.elapsed() < SOON, "{workers}: it was found late");
+            // Not doubled; and once it is terminated, its place is free when it has ended.
+            let terminated = supervisor.terminate("n-1").await;
+            assert!(
+                matches!(terminated, Ok(Terminated::Orphaned)),
+                "{terminated:?}"
+            );
+            let tree = supervisor.snapshot();
+            assert_eq!(tree.child("n-1").unwrap().incarnation, 1);
+            drop(release);
+            let forgotten = async {
+                while !supervisor.snapshot().children.is_empty() {
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::time::timeout(BLOCKED, forgotten).await.unwrap();
+            supervisor.stop().await;
+        });
+    }
+}
+
+/// The worker that a timer woke looks after all of tokio's timers, and now it is blocked.
+#[test]
+fn sv11e_a_deadline_holds_although_the_worker_that_keeps_the_timers_is_blocked() {
+    for workers in [2, 4, 8] {
+        let runtime = runtime(workers);
+        let (brake, release) = Brake::new();
+        runtime.block_on(async {
+            let child = ChildSpec::new("blocks", move |cx: ChildContext| {
+                let brake = brake.clone();
+                async move {
+                    cx.cancelled().await;
+                    let clock = Clock::system();
+                    clock.sleep_until(clock.now() + 50 * MS)?.await;
+                    brake.block();
+                    Ok::<_, NoRuntime>(())
+                }
+            })
+            .stop(Stop::After(200 * MS));
+            let supervisor = real_time().child(child).start().await.unwrap();
+            let stop = Since::now();
+            let stopped = supervisor.terminate("blocks").await;
+            assert!(matches!(stopped, Ok(Terminated::Orphaned)), "{stopped:?}");
+            assert!(stop.elapsed() >= 300 * MS);
+            assert!(stop.elapsed() < SOON, "{workers}: its stop waited");
+            supervisor.stop().await;
+        });
+        drop(release);
+    }
 }

@@ -1,8 +1,9 @@
 //! A supervisor that pauses instead of giving up.
 
 use crate::rig::{Order, Rig, kinds, many, prompt, settle};
-use backstop::supervise::budget::Pausing;
-use backstop::supervise::child::ChildSpec;
+use backstop::kernel::clock::Clock;
+use backstop::supervise::budget::{Pausing, RestartBackoff};
+use backstop::supervise::child::{ChildSpec, Stop};
 use backstop::supervise::supervisor::{
     ChildState, Strategy, Supervisor, SupervisorBuilder, SupervisorEventKind,
 };
@@ -105,9 +106,10 @@ async fn sv12r_an_operator_is_heard_during_a_pause() {
     supervisor.terminate("a").await.unwrap();
     supervisor.restart("a").await.unwrap();
     assert_eq!(state(&supervisor, "a"), ChildState::Running);
-    let start = tokio::time::Instant::now();
+    let clock = Clock::tokio();
+    let start = clock.now();
     supervisor.stop().await;
-    assert_eq!(start.elapsed(), Duration::ZERO);
+    assert_eq!(clock.now(), start);
 }
 
 #[tokio::test(start_paused = true)]
@@ -130,7 +132,7 @@ async fn sv12s_a_group_waits_for_the_end_of_the_pause_too() {
 #[tokio::test(start_paused = true)]
 async fn sv12t_what_waited_for_its_back_off_already_waits_for_the_end_of_the_pause() {
     let rig = Rig::default();
-    let wait = backstop::supervise::budget::RestartBackoff::exponential(SECOND, 1.0, SECOND);
+    let wait = RestartBackoff::exponential(SECOND, 1.0, SECOND);
     let slow = rig.child("slow").backoff(wait.jitter(0.0));
     let supervisor = pausing([rig.child("a"), slow]).start().await.unwrap();
     settle().await;
@@ -149,11 +151,9 @@ async fn sv12t_what_waited_for_its_back_off_already_waits_for_the_end_of_the_pau
 
 #[tokio::test]
 async fn sv12r_a_stop_during_a_pause_leaves_no_timer_and_no_pause() {
-    let manual = backstop::kernel::clock::Clock::manual();
+    let manual = Clock::manual();
     let rig = Rig::default();
-    let child = rig
-        .child("deaf")
-        .stop(backstop::supervise::child::Stop::After(60 * SECOND));
+    let child = rig.child("deaf").stop(Stop::After(60 * SECOND));
     let supervisor = pausing([rig.child("a"), child]).clock(&manual);
     rig.deafen("deaf");
     let supervisor = supervisor.start().await.unwrap();
@@ -178,7 +178,7 @@ async fn sv12r_a_stop_during_a_pause_leaves_no_timer_and_no_pause() {
 #[tokio::test(start_paused = true)]
 async fn sv8c_what_waits_for_its_restart_does_not_come_back_while_others_are_stopped() {
     let rig = Rig::default();
-    let wait = backstop::supervise::budget::RestartBackoff::exponential(SECOND, 1.0, SECOND);
+    let wait = RestartBackoff::exponential(SECOND, 1.0, SECOND);
     let supervisor = prompt("tree")
         .child(rig.child("waits").backoff(wait))
         .child(rig.child("deaf"));

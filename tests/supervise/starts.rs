@@ -70,9 +70,7 @@ async fn sv7b_a_panic_in_the_factory_is_a_failed_start() {
     let panics = ChildSpec::new("b", |cx| {
         // What it started before the panic is not forgotten.
         cx.spawn(std::future::pending::<()>());
-        if cx.incarnation() > 0 {
-            panic!("in the factory");
-        }
+        assert_eq!(cx.incarnation(), 0, "in the factory");
         async { Ok::<_, BoxError>(()) }
     });
     let error = prompt("root")
@@ -85,10 +83,9 @@ async fn sv7b_a_panic_in_the_factory_is_a_failed_start() {
         panic!("{error}");
     };
     assert_eq!(child.as_str(), "b");
-    assert_eq!(
-        cause.to_string(),
-        "panicked: in the factory, before it was ready"
-    );
+    let text = cause.to_string();
+    assert!(text.contains("in the factory"), "{text}");
+    assert!(text.ends_with("before it was ready"), "{text}");
     let supervisor = prompt("root").start().await.unwrap();
     assert!(matches!(
         supervisor.add(panics).await,
@@ -115,7 +112,7 @@ async fn sv7c_ending_before_ready_is_a_failed_start_also_without_an_error() {
 async fn sv7c_a_start_that_takes_too_long_has_failed() {
     let rig = Rig::default();
     rig.begins("b", &[Begin::Hang]);
-    let start = tokio::time::Instant::now();
+    let start = crate::rig::Since::now();
     let error = prompt("root")
         .child(explicit(&rig, "a"))
         .child(explicit(&rig, "b"))

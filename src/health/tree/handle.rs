@@ -100,8 +100,8 @@ impl HealthTree {
         matches!(self.status(), Status::Healthy | Status::Degraded)
     }
 
-    /// Whether it has come up: all start-up checks have passed, and the status was once another one
-    /// than `Starting`.
+    /// Whether it has come up: all start-up checks of what is not optional have passed, and the status
+    /// was once another one than `Starting`. It stays so.
     pub fn has_started(&self) -> bool {
         self.0.has_started()
     }

@@ -37,7 +37,10 @@ pub(super) struct CheckSlot {
     pub(super) level: Level,
     on_error: Level,
     pub(super) probe: Probe,
+    /// Its failure is one of the process.
     may_kill: bool,
+    /// It is a start-up check, and the start of the process waits for it.
+    holds_start: bool,
     machine: CheckMachine,
     /// What it last put into its component, and until when it is fresh.
     share: Share,
@@ -71,7 +74,7 @@ pub(super) struct State {
     pub(super) maintenance: bool,
     /// Failing liveness checks that speak for the process.
     killers: u32,
-    /// Start-up checks that have not passed.
+    /// Start-up checks of what is not optional that have not passed.
     startups: u32,
     /// Whether it was once past its start.
     started: bool,
@@ -122,7 +125,7 @@ impl State {
         };
         for (node, check) in &plan.checks {
             if check.probe == Probe::StartUp {
-                state.startups += 1;
+                state.startups += u32::from(plan.nodes[*node].needed);
                 let beneath = *node..plan.nodes[*node].end;
                 state.nodes[beneath]
                     .iter_mut()
@@ -175,7 +178,8 @@ impl State {
                 level: check.level,
                 on_error: check.on_error,
                 probe: check.probe,
-                may_kill: check.probe == Probe::Liveness && plan.nodes[*node].may_kill,
+                holds_start: is_startup && plan.nodes[*node].needed,
+                may_kill: check.probe == Probe::Liveness && plan.nodes[*node].needed,
                 machine,
                 share,
                 fresh_until,
@@ -244,6 +248,7 @@ impl State {
             }
         }
         if self.checks[id].machine.is_done() {
+            self.startups -= u32::from(self.checks[id].holds_start);
             self.open_gate(self.checks[id].node, now);
         }
         self.note_started();
@@ -328,7 +333,6 @@ impl State {
     }
 
     fn open_gate(&mut self, node: usize, now: Instant) {
-        self.startups -= 1;
         self.outbox.gate_opened = true;
         let beneath = node..self.nodes[node].end;
         self.nodes[beneath.clone()]

@@ -204,10 +204,16 @@ impl Tree {
             let bits = Health::bits(state.nodes[at].now, state.maintenance);
             self.fronts[at].word.store(bits, Ordering::Release);
         }
-        self.probes.store(probes(state), Ordering::Release);
+        // Nothing is written that does not change: those who read it keep their line.
+        let probes = probes(state);
+        if self.probes.load(Ordering::Relaxed) != probes {
+            self.probes.store(probes, Ordering::Release);
+        }
         let fresh_until = state.fresh_until().as_nanos();
         let before = self.fresh_until.load(Ordering::Relaxed);
-        self.fresh_until.store(fresh_until, Ordering::Release);
+        if before != fresh_until {
+            self.fresh_until.store(fresh_until, Ordering::Release);
+        }
         // Nothing to tell, as after most results: no reading of the clock.
         let at = if outbox.notes.is_empty() {
             Instant::from_nanos(0)

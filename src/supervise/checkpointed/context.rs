@@ -176,7 +176,7 @@ impl<S: Send + 'static> CheckpointContext<S> {
     }
 
     /// The child does its work from now on; needed if its
-    /// [readiness](super::CheckpointedConfig::readiness) is explicit. The time that it must be well for
+    /// [readiness](super::CheckpointedConfig::explicit_readiness) is explicit. The time that it must be well for
     /// is counted from here.
     pub fn ready(&self) {
         self.run.ready();

@@ -228,6 +228,7 @@ impl MicrorebootManager {
     /// println!("{}", outcome.name());
     /// # }
     /// ```
+    #[expect(clippy::needless_pass_by_value, reason = "a report is handed over")]
     pub fn report(&self, report: Report) -> Reported {
         self.take(&report, Trigger::Report)
     }

@@ -22,6 +22,7 @@ use tokio::runtime::Handle;
 /// | [`strategy`](Self::strategy) | one for one | children that depend on each other say so |
 /// | [`budget`](Self::budget) | 8 restarts in 60 s | a blip is survived; what restarting does not cure goes up |
 /// | [`backoff`](Self::backoff) | 100 ms, doubled up to 30 s | a dependency gets time to come back |
+/// | [`pausing`](Self::pausing) | off | only the top of a tree has nobody above it |
 /// | [`never_give_up`](Self::never_give_up) | no | a failure that nobody hears of is the worst |
 /// | [`auto_shutdown`](Self::auto_shutdown) | never | OTP's |
 #[derive(Clone, Debug)]
@@ -162,7 +163,7 @@ impl SupervisorBuilder {
         }
         for child in &self.children {
             child.validate()?;
-            self.validate_in_it(child)?;
+            validate_in(&self.rules, child)?;
         }
         Ok(())
     }
@@ -183,14 +184,10 @@ impl SupervisorBuilder {
         Ok(())
     }
 
-    /// Checks a child against the supervisor's own settings.
-    fn validate_in_it(&self, child: &ChildSpec) -> Result<(), ConfigError> {
-        validate_in(&self.rules, child)
-    }
-
     fn build(self, link: Link, parent: Option<Parent>) -> Result<(Arc<Core>, Driver), StartError> {
         self.validate()?;
         let mut machine = Machine::new(self.name, self.rules);
+        machine.reserve(self.children.len());
         for child in &self.children {
             if machine
                 .list(child.id.clone(), child.policy.clone())
@@ -219,13 +216,13 @@ pub(super) fn validate_in(rules: &Rules, child: &ChildSpec) -> Result<(), Config
             "false under a supervisor whose auto_shutdown is never",
         ));
     }
-    let own = policy.budget.is_some() || policy.backoff.is_some();
-    if own && !(policy.budget.is_none() && rules.goes_on()) {
-        let budget = policy.budget.as_ref().unwrap_or(&rules.budget);
-        let backoff = policy.backoff.as_ref().unwrap_or(&rules.backoff);
+    let own = policy.budget().is_some() || policy.backoff().is_some();
+    if own && !(policy.budget().is_none() && rules.goes_on()) {
+        let budget = policy.budget().unwrap_or(&rules.budget);
+        let backoff = policy.backoff().unwrap_or(&rules.backoff);
         budget.check_with(backoff)?;
     }
-    if rules.goes_on() && policy.budget.is_some() && !policy.reports {
+    if rules.goes_on() && policy.budget().is_some() && !policy.reports {
         return Err(ConfigError::new(
             "when_spent",
             "GiveUp",

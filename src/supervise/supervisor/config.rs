@@ -58,6 +58,11 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
+    /// Whether children come and go: one that is over is not listed any more.
+    pub(crate) const fn is_dynamic(&self) -> bool {
+        self.max_children.is_some()
+    }
+
     /// Whether a spent budget ends nothing.
     pub(crate) const fn goes_on(&self) -> bool {
         self.never_give_up || self.pausing.is_some()

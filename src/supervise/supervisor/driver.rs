@@ -1,5 +1,6 @@
 //! The task of a supervisor: carries out what the machine decides.
 
+use super::builder::validate_in;
 use super::core::{Command, Core, Reply};
 use super::error::{CommandError, Ended};
 use super::machine::{Decision, Machine, Out, Start};
@@ -133,8 +134,11 @@ impl Driver {
     }
 
     fn add(&mut self, spec: ChildSpec, to: Reply, now: Instant) {
-        if let Err(error) = spec.validate() {
-            let _ = to.send(Err(CommandError::Config(error)));
+        let checked = spec
+            .validate()
+            .and_then(|()| validate_in(&self.core.machine.lock().rules, &spec));
+        if let Err(error) = checked {
+            guarded(|| drop(to.send(Err(CommandError::Config(error)))));
             return guarded(|| drop(spec));
         }
         let mut key = None;

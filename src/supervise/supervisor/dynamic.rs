@@ -16,7 +16,8 @@ use std::sync::Arc;
 /// A supervisor whose children are all made from one template, each with arguments of its own: a
 /// connection per peer, a worker per queue.
 ///
-/// Its strategy is one for one, and at the end all children are stopped at the same time, so that a
+/// Its strategy is one for one. A child that is [terminated](Self::terminate), or that ends normally
+/// and is not restarted, is no longer listed. At the end all children are stopped at the same time, so that a
 /// hundred thousand of them take no longer than one. Restarting one of them costs the same whatever
 /// their number.
 ///
@@ -118,7 +119,8 @@ impl<A: 'static> DynamicSupervisor<A> {
         self.supervisor.add(spec).await
     }
 
-    /// [`Supervisor::terminate`], and the child is no longer listed.
+    /// [`Supervisor::terminate`]. Once nothing of the child runs it is no longer listed; an orphan is
+    /// until then.
     ///
     /// # Errors
     ///
@@ -126,18 +128,9 @@ impl<A: 'static> DynamicSupervisor<A> {
     ///
     /// # Cancel safety
     ///
-    /// Once polled, the child is stopped although the future is dropped; it may stay listed then.
+    /// Once polled, the child is stopped although the future is dropped.
     pub async fn terminate(&self, id: impl AsRef<str>) -> Result<Terminated, CommandError> {
-        let id = id.as_ref();
-        let terminated = self.supervisor.terminate(id).await?;
-        if matches!(terminated, Terminated::Stopped(_)) {
-            match self.supervisor.delete(id).await {
-                // A temporary one is gone already; so is what others deleted.
-                Ok(()) | Err(CommandError::NotFound) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(terminated)
+        self.supervisor.terminate(id.as_ref()).await
     }
 
     /// [`Supervisor::stop`]: all children at the same time.

@@ -77,7 +77,9 @@ impl Peer for Kameo {
         let crowd = Crowd::new(n);
         let parent = Parent::spawn(());
         for _ in 0..n {
-            Waiting::supervise(&parent, Arc::clone(&crowd)).spawn().await;
+            Waiting::supervise(&parent, Arc::clone(&crowd))
+                .spawn()
+                .await;
         }
         crowd.full().await;
         parent.stop_gracefully().await.expect("it runs");

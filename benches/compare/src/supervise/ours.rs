@@ -2,12 +2,11 @@
 
 use super::Peer;
 use super::relay::{Crowd, Relay};
-use backstop::supervise::budget::{RestartBackoff, RestartBudget};
+use backstop::supervise::budget::RestartBackoff;
 use backstop::supervise::child::ChildSpec;
 use backstop::supervise::supervisor::Supervisor;
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
 
 pub(crate) struct Ours;
 
@@ -21,7 +20,7 @@ impl Peer for Ours {
             async move { Err(relay.child().await) }
         });
         let supervisor = Supervisor::builder("bench")
-            .budget(RestartBudget::new(u32::MAX, Duration::from_millis(1)))
+            .never_give_up(true)
             .backoff(RestartBackoff::none())
             .child(child)
             .start()

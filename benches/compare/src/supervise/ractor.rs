@@ -3,7 +3,10 @@
 use super::Peer;
 use super::relay::{Crowd, Member, Planned, Relay};
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef};
-use ractor_supervisor::{ChildSpec, Restart, SpawnFn, Supervisor, SupervisorArguments, SupervisorOptions, SupervisorStrategy};
+use ractor_supervisor::{
+    ChildSpec, Restart, SpawnFn, Supervisor, SupervisorArguments, SupervisorOptions,
+    SupervisorStrategy,
+};
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,7 +32,13 @@ fn options() -> SupervisorOptions {
 }
 
 fn spec(spawn_fn: SpawnFn) -> ChildSpec {
-    ChildSpec { id: name(), restart: Restart::Permanent, spawn_fn, backoff_fn: None, reset_after: None }
+    ChildSpec {
+        id: name(),
+        restart: Restart::Permanent,
+        spawn_fn,
+        backoff_fn: None,
+        reset_after: None,
+    }
 }
 
 struct Failing;
@@ -45,13 +54,22 @@ impl Actor for Failing {
     type State = Arc<Relay>;
     type Arguments = Failed;
 
-    async fn pre_start(&self, myself: ActorRef<()>, args: Failed) -> Result<Arc<Relay>, ActorProcessingErr> {
+    async fn pre_start(
+        &self,
+        myself: ActorRef<()>,
+        args: Failed,
+    ) -> Result<Arc<Relay>, ActorProcessingErr> {
         *args.latest.lock().expect("no panic") = Some(myself);
         args.relay.runs();
         Ok(args.relay)
     }
 
-    async fn handle(&self, _: ActorRef<()>, (): (), relay: &mut Arc<Relay>) -> Result<(), ActorProcessingErr> {
+    async fn handle(
+        &self,
+        _: ActorRef<()>,
+        (): (),
+        relay: &mut Arc<Relay>,
+    ) -> Result<(), ActorProcessingErr> {
         relay.fails();
         Err(Box::new(Planned))
     }
@@ -65,7 +83,11 @@ impl Actor for Waiting {
     type State = Member;
     type Arguments = Arc<Crowd>;
 
-    async fn pre_start(&self, _: ActorRef<()>, crowd: Arc<Crowd>) -> Result<Member, ActorProcessingErr> {
+    async fn pre_start(
+        &self,
+        _: ActorRef<()>,
+        crowd: Arc<Crowd>,
+    ) -> Result<Member, ActorProcessingErr> {
         Ok(crowd.join())
     }
 }
@@ -77,10 +99,21 @@ impl Peer for Ractor {
         let latest = Arc::new(Mutex::new(None::<ActorRef<()>>));
         let (child, now) = (Arc::clone(&relay), Arc::clone(&latest));
         let spawn = SpawnFn::new(move |cell: ActorCell, id| {
-            let args = Failed { relay: Arc::clone(&child), latest: Arc::clone(&now) };
-            async move { Ok(Supervisor::spawn_linked(id, Failing, args, cell).await?.0.get_cell()) }
+            let args = Failed {
+                relay: Arc::clone(&child),
+                latest: Arc::clone(&now),
+            };
+            async move {
+                Ok(Supervisor::spawn_linked(id, Failing, args, cell)
+                    .await?
+                    .0
+                    .get_cell())
+            }
         });
-        let args = SupervisorArguments { child_specs: vec![spec(spawn)], options: options() };
+        let args = SupervisorArguments {
+            child_specs: vec![spec(spawn)],
+            options: options(),
+        };
         let (supervisor, ended) = Supervisor::spawn(name(), args).await.expect("it starts");
         relay
             .drive(|_| {
@@ -99,11 +132,19 @@ impl Peer for Ractor {
                 let crowd = Arc::clone(&crowd);
                 spec(SpawnFn::new(move |cell: ActorCell, id| {
                     let crowd = Arc::clone(&crowd);
-                    async move { Ok(Supervisor::spawn_linked(id, Waiting, crowd, cell).await?.0.get_cell()) }
+                    async move {
+                        Ok(Supervisor::spawn_linked(id, Waiting, crowd, cell)
+                            .await?
+                            .0
+                            .get_cell())
+                    }
                 }))
             })
             .collect();
-        let args = SupervisorArguments { child_specs, options: options() };
+        let args = SupervisorArguments {
+            child_specs,
+            options: options(),
+        };
         let (supervisor, ended) = Supervisor::spawn(name(), args).await.expect("it starts");
         crowd.full().await;
         supervisor.stop(None);

@@ -39,7 +39,10 @@ impl Relay {
         let at = self.failed_at.swap(0, Ordering::Relaxed);
         if at > 0 {
             let time = now().saturating_sub(Duration::from_nanos(at));
-            self.times.lock().unwrap_or_else(PoisonError::into_inner).push(time);
+            self.times
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(time);
         }
         self.running.add_permits(1);
     }
@@ -76,7 +79,11 @@ impl Relay {
     }
 
     pub(crate) fn median(&self) -> Option<Duration> {
-        let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut times = self
+            .times
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         times.sort_unstable();
         times.get(times.len() / 2).copied()
     }
@@ -104,7 +111,10 @@ pub(crate) struct Crowd {
 
 impl Crowd {
     pub(crate) fn new(of: usize) -> Arc<Self> {
-        Arc::new(Self { of, ..Self::default() })
+        Arc::new(Self {
+            of,
+            ..Self::default()
+        })
     }
 
     /// A child keeps this while it runs.

@@ -5,8 +5,8 @@ use super::relay::{Crowd, Relay};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
-use taskvisor::prelude::*;
 use taskvisor::BackoffPolicy;
+use taskvisor::prelude::*;
 
 pub(crate) struct Taskvisor;
 
@@ -33,7 +33,8 @@ impl Peer for Taskvisor {
                 Err(TaskError::fail("planned"))
             }
         });
-        let spec = TaskSpec::restartable("child", task).with_backoff(BackoffPolicy::constant(Duration::ZERO));
+        let spec = TaskSpec::restartable("child", task)
+            .with_backoff(BackoffPolicy::constant(Duration::ZERO));
         handle.add(spec).execute().await.expect("it is added");
         relay.drive(Relay::kick).await;
         handle.shutdown().await.expect("it stops");

@@ -116,6 +116,12 @@ impl<T> Default for Children<T> {
 }
 
 impl<T> Children<T> {
+    /// Makes room for so many more, and no more than that.
+    pub(crate) fn reserve(&mut self, more: usize) {
+        self.slots.reserve_exact(more);
+        self.by_id.reserve(more);
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.by_id.len()
     }
@@ -153,7 +159,7 @@ impl<T> Children<T> {
     /// Puts a child behind all others; its id must be new.
     pub(crate) fn add(&mut self, id: Name, policy: Policy) -> u32 {
         self.added += 1;
-        let window = policy.budget.map(|budget| Box::new(Window::new(budget)));
+        let window = policy.budget().map(|budget| Box::new(Window::new(*budget)));
         let child = Child {
             id: id.clone(),
             policy,

@@ -97,7 +97,7 @@ impl<T> Machine<T> {
         let ran = child
             .since
             .map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
-        let backoff = child.policy.backoff.as_ref().unwrap_or(&self.rules.backoff);
+        let backoff = child.policy.backoff().unwrap_or(&self.rules.backoff);
         let delay = child.streak.fail(ran, backoff, &mut self.rolls);
         let delay = delay.max(self.pause_left(now));
         self.tell(key, now, out, |child, _| SupervisorEventKind::Restarting {
@@ -120,13 +120,12 @@ impl<T> Machine<T> {
             incarnation: child.incarnation,
             cause: cause.clone(),
         };
-        let is_granted = match &mut child.window {
-            Some(window) => window.charge(now),
-            None => {
-                let is_granted = self.window.charge(now);
-                self.score(now, out);
-                is_granted || self.rules.goes_on()
-            }
+        let is_granted = if let Some(window) = &mut child.window {
+            window.charge(now)
+        } else {
+            let is_granted = self.window.charge(now);
+            self.score(now, out);
+            is_granted || self.rules.goes_on()
         };
         let reports = self.children[key].policy.reports;
         if self.failures.len() == GaveUp::FAILURES {
@@ -144,7 +143,7 @@ impl<T> Machine<T> {
 
     fn budget_of(&self, key: u32) -> RestartBudget {
         let child = &self.children[key];
-        child.policy.budget.unwrap_or(self.rules.budget)
+        child.policy.budget().copied().unwrap_or(self.rules.budget)
     }
 
     fn report(&mut self, key: u32, cause: FailureCause, now: Instant, out: &mut Out<T>) {

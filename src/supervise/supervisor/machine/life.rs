@@ -57,7 +57,7 @@ impl<T> Machine<T> {
         let child = &mut self.children[key];
         child.state = State::Running;
         child.since = Some(now);
-        let watchdog = child.policy.watchdog;
+        let watchdog = child.policy.watchdog();
         if let Some(asked) = child.asked.take() {
             if let Some(to) = asked.start {
                 out.reply(to, Ok(Done::Started));
@@ -147,6 +147,7 @@ impl<T> Machine<T> {
             _ if self.is_ending() => After::Stay,
             Restart::Temporary => After::Forget,
             _ if is_bystander => After::Due,
+            Restart::Transient if !exit.is_failure() && self.rules.is_dynamic() => After::Forget,
             Restart::Transient if !exit.is_failure() => After::Stay,
             Restart::Transient | Restart::Permanent => {
                 let cause = FailureCause::Exit(exit);

@@ -84,7 +84,7 @@ impl<T> Machine<T> {
             return;
         }
         let child = &self.children[key];
-        let (Some(period), Some(since)) = (child.policy.watchdog, child.since) else {
+        let (Some(period), Some(since)) = (child.policy.watchdog(), child.since) else {
             return;
         };
         let last = last.max(since);

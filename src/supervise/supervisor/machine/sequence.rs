@@ -4,7 +4,7 @@ use super::{Decision, GROUP, Group, Machine, Mode, Out, Phase, State};
 use crate::kernel::instant::Instant;
 use crate::supervise::child::{GaveUpReason, Restart};
 use crate::supervise::supervisor::config::Strategy;
-use crate::supervise::supervisor::error::{Ended, StartError};
+use crate::supervise::supervisor::error::{CommandError, Ended, StartError};
 use crate::supervise::supervisor::event::SupervisorEventKind;
 use crate::supervise::supervisor::machine::children::After;
 use std::sync::Arc;
@@ -153,6 +153,14 @@ impl<T> Machine<T> {
                     self.children[key].state = State::Stopped;
                 }
                 State::Orphaned if is_group && !child.policy.overlap => return Step::Orphan(key),
+                State::Due if !is_group => {
+                    // Who asked for its start waits for a turn that does not come.
+                    let child = &mut self.children[key];
+                    child.state = State::Stopped;
+                    if let Some(to) = child.asked.take().and_then(|asked| asked.start) {
+                        out.reply(to, Err(CommandError::Over));
+                    }
+                }
                 State::Due | State::Stopped | State::Orphaned => {}
             }
             at = if first == Some(key) {
