@@ -204,7 +204,7 @@ fn calls(c: &mut Criterion) {
     let mut group = c.benchmark_group(GROUP);
     let counter = AtomicU64::new(0);
     group.bench_function("fetch_add", |b| {
-        b.iter(|| counter.fetch_add(1, Ordering::Relaxed))
+        b.iter(|| counter.fetch_add(1, Ordering::Relaxed));
     });
     let health = HealthTree::builder("bench")
         .component(Component::new("part"))
@@ -213,7 +213,7 @@ fn calls(c: &mut Criterion) {
     group.bench_function("health_status", |b| b.iter(|| health.status()));
     let config = GateConfig::default();
     for (name, config) in [
-        ("gate_open", config.clone()),
+        ("gate_open", config),
         ("gate_open_no_drain", config.without_drain()),
     ] {
         let gate = Gate::new("bench", config).expect("a gate");

@@ -214,7 +214,10 @@ fn a_start_whose_turn_never_comes_is_answered() {
             async move {
                 match told {
                     Some(told) => told.await.map_err(|_| "planned"),
-                    None => Ok(cx.cancelled().await),
+                    None => {
+                        cx.cancelled().await;
+                        Ok(())
+                    }
                 }
             }
         });

@@ -239,7 +239,12 @@ impl World {
 
     async fn live(self, cx: ChildContext, place: Place) -> Result<(), String> {
         let _runs = self.enter(place, cx.incarnation());
-        let pace = self.0.pace;
+        let Pace {
+            life,
+            stop_timeout,
+            blocks,
+            ..
+        } = self.0.pace;
         // Rarely at first: there one fails all, and a group has up to 120.
         let fails = if cx.incarnation() == 1 { 1 } else { 20 };
         if !self.is_calm() && self.roll(1_000) < fails {
@@ -251,18 +256,19 @@ impl World {
             // It must not outlive the child, and is aborted if it does not hear.
             let (token, hears) = (cx.token(), self.roll(8) > 0);
             cx.spawn(async move {
-                match hears {
-                    true => token.cancelled().await,
-                    false => pending().await,
+                if hears {
+                    token.cancelled().await;
+                } else {
+                    pending::<()>().await;
                 }
             });
         }
-        let life = self.sleep(1 + self.roll(pace.life));
+        let lives = self.sleep(1 + self.roll(life));
         let token = cx.token();
         tokio::select! {
             biased;
             () = token.cancelled() => self.stop(place).await,
-            () = life => match self.roll(10) {
+            () = lives => match self.roll(10) {
                 0 => {
                     self.happens("end");
                     Ok(())
@@ -272,9 +278,9 @@ impl World {
                     // Without the hook, which would print each.
                     resume_unwind(Box::new("planned"))
                 }
-                3 if pace.blocks => {
+                3 if blocks => {
                     self.happens("block");
-                    let until = Duration::from_millis(self.roll(pace.stop_timeout / 2));
+                    let until = Duration::from_millis(self.roll(stop_timeout / 2));
                     self.0.clock.park_until(self.0.clock.now() + until);
                     Err("planned".to_owned())
                 }
