@@ -29,6 +29,8 @@
 //! | 3 | void: the machine was too busy to say (the load generator was late) |
 
 mod app;
+#[cfg(test)]
+mod tests;
 
 use std::process::ExitCode;
 

@@ -144,11 +144,11 @@ impl Site {
             _ => {
                 let (site, name) = (self.clone(), name.to_owned());
                 let build = move || site.build(&name);
-                let built = match child {
+                let task = match child {
                     Some(child) => child.spawn_blocking(build),
                     None => tokio::task::spawn_blocking(build),
                 };
-                built.await.map_err(Fail::broken)??;
+                task.await.map_err(Fail::broken)??;
             }
         }
         println!("started {name} {}", since(begun).as_micros());

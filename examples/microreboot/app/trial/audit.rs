@@ -32,37 +32,3 @@ pub(crate) fn audit(stored: &[Bid], acknowledged: &[Bid], sent: &[Bid]) -> Vec<S
 const fn same(one: &Bid, other: &Bid) -> bool {
     one.item == other.item && one.amount == other.amount
 }
-
-#[cfg(test)]
-mod tests {
-    use super::audit;
-    use crate::app::service::world::Bid;
-
-    const fn bid(key: u64, amount: u64) -> Bid {
-        Bid {
-            key,
-            item: 1,
-            user: 0,
-            amount,
-        }
-    }
-
-    #[test]
-    fn what_is_lost_doubled_changed_or_made_up_is_found() {
-        let sent = [bid(1, 10), bid(2, 20)];
-        assert!(audit(&[bid(1, 10)], &[bid(1, 10)], &sent).is_empty());
-        // Taken, and the answer was lost.
-        assert!(audit(&sent, &[bid(1, 10)], &sent).is_empty());
-        for stored in [
-            &[][..],
-            &[bid(1, 10), bid(1, 10)],
-            &[bid(1, 11)],
-            &[bid(1, 10), bid(3, 30)],
-        ] {
-            assert!(
-                !audit(stored, &[bid(1, 10)], &sent).is_empty(),
-                "{stored:?}"
-            );
-        }
-    }
-}

@@ -218,29 +218,3 @@ impl Prober {
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
-
-#[cfg(test)]
-mod tests {
-    use super::{Judge, THRESHOLD};
-
-    #[test]
-    fn a_component_is_reported_when_it_has_failed_so_often_in_a_row() {
-        let mut judge = Judge::default();
-        for _ in 1..THRESHOLD {
-            assert_eq!(judge.judge(&["search"].into()), None);
-        }
-        assert_eq!(judge.judge(&[].into()), None, "one round was well");
-        for _ in 1..THRESHOLD {
-            assert_eq!(judge.judge(&["search"].into()), None);
-        }
-        assert_eq!(judge.judge(&["search"].into()), Some("search"));
-    }
-
-    #[test]
-    fn who_goes_through_a_failing_one_is_not_to_blame() {
-        let mut judge = Judge::default();
-        let failing = ["bidding", "store", "account"].into();
-        let last = (0..THRESHOLD).map(|_| judge.judge(&failing)).last();
-        assert_eq!(last, Some(Some("store")));
-    }
-}

@@ -1,19 +1,19 @@
 //! The experiment: what is compared, how it is run, and what is said of it.
 
 mod arm;
-mod audit;
+pub(crate) mod audit;
 mod cell;
 pub(crate) mod cost;
-mod detector;
+pub(crate) mod detector;
 mod drill;
 mod exchange;
-mod fault;
-mod generator;
-mod outcome;
+pub(crate) mod fault;
+pub(crate) mod generator;
+pub(crate) mod outcome;
 mod plan;
 mod predict;
 mod report;
-mod stats;
+pub(crate) mod stats;
 mod svg;
 
 pub(crate) use plan::{Plan, run};

@@ -115,24 +115,3 @@ pub(crate) fn break_even(points: &[(f64, f64, f64)]) -> Option<BreakEven> {
         None => BreakEven::Above(last.0),
     })
 }
-
-#[cfg(test)]
-mod tests {
-    use super::{BreakEven, Spread, break_even};
-
-    #[test]
-    fn a_break_even_is_where_the_lines_cross() {
-        let points = [(1.0, 0.0, 10.0), (2.0, 20.0, 10.0)];
-        assert_eq!(break_even(&points), Some(BreakEven::At(1.5)));
-        assert_eq!(break_even(&points[1..]), Some(BreakEven::Below(2.0)));
-        assert_eq!(break_even(&points[..1]), Some(BreakEven::Above(1.0)));
-        assert_eq!(break_even(&[]), None);
-    }
-
-    #[test]
-    fn quartiles_are_values_that_were_measured() {
-        let spread = Spread::of([4.0, 1.0, 3.0, 2.0]);
-        let figures = [spread.low, spread.median, spread.high, spread.mean];
-        assert_eq!(figures, [1.0, 2.0, 3.0, 2.5]);
-    }
-}
