@@ -92,6 +92,12 @@
 //! # Rules
 //!
 #![doc = include_str!("RULES.md")]
+//!
+#![doc = include_str!("gate/RULES.md")]
+//!
+#![doc = include_str!("rejuvenation/RULES.md")]
+//!
+#![doc = include_str!("reporters/RULES.md")]
 #![allow(clippy::doc_markdown, reason = "a rule's id is no identifier")]
 
 mod cap;

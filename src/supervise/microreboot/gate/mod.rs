@@ -1,6 +1,4 @@
 //! The gate before a component: who calls while it is rebooted (MR8).
-//!
-#![doc = include_str!("RULES.md")]
 
 mod call;
 mod config;

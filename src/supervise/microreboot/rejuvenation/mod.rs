@@ -1,6 +1,4 @@
 //! Rejuvenation: components are rebooted before a resource runs out (MR9).
-//!
-#![doc = include_str!("RULES.md")]
 
 mod config;
 mod driver;

@@ -1,6 +1,4 @@
 //! Reporters: what detects a failure begins the recovery (MR10).
-//!
-#![doc = include_str!("RULES.md")]
 
 use crate::health::check::{RecoveryAction, Status};
 use crate::health::tree::{ComponentHandle, Health, HealthWatch};
