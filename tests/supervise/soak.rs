@@ -212,12 +212,11 @@ fn a_start_whose_turn_never_comes_is_answered() {
         let failing = ChildSpec::new("failing", move |cx| {
             let told = told.lock().expect("no panic").take();
             async move {
-                match told {
-                    Some(told) => told.await.map_err(|_| "planned"),
-                    None => {
-                        cx.cancelled().await;
-                        Ok(())
-                    }
+                if let Some(told) = told {
+                    told.await.map_err(|_| "planned")
+                } else {
+                    cx.cancelled().await;
+                    Ok(())
                 }
             }
         });
