@@ -59,7 +59,7 @@
 //! |---|---|
 //! | `serde` | configurations and snapshots as text: `"30s"`, `"50%"` |
 //! | `http` | what a call over HTTP or gRPC comes to, over the types of the `http` crate |
-//! | `axum` | a layer that turns rejections into HTTP responses; with `http` |
+//! | `axum` | a layer that turns rejections into HTTP responses, health as routes; with `http` and `serde` |
 //! | `durable` | the wing of that name: journal, checkpoints, replay, boot; with `serde` |
 //! | `json` | checkpoints as JSON; with `durable` |
 //! | `redb` | checkpoints in a redb database; with `durable` |
@@ -70,7 +70,7 @@
 //!
 //! `tower_layer::Layer` and `tower_service::Service` are implemented; with `http`, the types
 //! of `http` and `http-body`; with `axum`, axum's
-//! `Response` and with `serde` its traits are. Nothing else of a dependency is in a signature.
+//! `Response` and `Router` and with `serde` its traits are. Nothing else of a dependency is in a signature.
 #![forbid(unsafe_code)]
 #![cfg_attr(
     test,

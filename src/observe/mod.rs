@@ -21,6 +21,9 @@
 //! | one rejects calls | debug | `name`, `reason` of the call at hand, `rejected` since the last such event |
 //! | a timeout ends calls | debug | `name`, `reason` of the call at hand, `rejected` since the last such event |
 //!
+//! A [health tree](crate::health::tree) tells each of its events at level info, with the target
+//! `backstop::health`.
+//!
 //! Rejections come in thousands, so a breaker tells of them at most once a second: at the first one,
 //! and then at the first one after each second. What it does not tell it counts into the next event.
 //! Where nobody listens at this level, that costs a rejection one relaxed load.

@@ -11,9 +11,11 @@
 //! | [`child`] | what is supervised: its specification, its context, how it ended |
 //! | [`supervisor`] | the tree: strategies, restarts, stopping |
 //! | `checkpointed` | children that are restarted with their state (feature `durable`) |
+//! | [`supervised`] | a tower service whose worker is a child |
 //! | [`microreboot`] | components that are rebooted, with their state, when restarts do not help |
 //!
-//! Rooms import along `budget < child < supervisor < checkpointed < microreboot`.
+//! Rooms import along `budget < child < supervisor < checkpointed < supervised <
+//! microreboot`.
 
 pub mod budget;
 #[cfg(feature = "durable")]
@@ -21,4 +23,5 @@ pub mod budget;
 pub mod checkpointed;
 pub mod child;
 pub mod microreboot;
+pub mod supervised;
 pub mod supervisor;

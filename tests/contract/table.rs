@@ -4,6 +4,9 @@ use crate::laws;
 use crate::mock::{Failed, Request};
 use crate::row::{Ledger, Row, Subject};
 use backstop::chaos::fault::{FaultCounts, FaultInjector, FaultLayer};
+use backstop::health::calls::{CallHealth, CallHealthConfig, HealthLayer, HealthService};
+use backstop::health::check::Status;
+use backstop::health::tree::HealthTree;
 use backstop::kernel::clock::Clock;
 use backstop::policy::bulkhead::{
     BulkheadSnapshot, CompartmentConfig, Compartments, CompartmentsConfig, QueueingBulkheadLayer,
@@ -73,6 +76,7 @@ table! {
     rejection_response: Row::new(|mock| RejectionResponseLayer::new().layer(mock));
     fault_without_faults: quiet_fault();
     timeout: limited();
+    health_of_calls: counted();
     retry_of_one_attempt: retry(RetryConfig::default().max_attempts(1), |totals| totals.exhausted);
     retry_that_has_nothing_to_repeat: unrepeated();
     retry_in_flight: retry(in_flight(), |totals| totals.exhausted);
@@ -109,6 +113,25 @@ fn breaker(breaker: &CircuitBreaker) -> Row<CircuitBreakerService<crate::mock::M
     Row::new(move |mock| layer.layer(mock))
         .refusing(move |mock| refusing.layer(mock))
         .check(move |ledger| check_breaker(&checked, ledger))
+}
+
+/// Calls that are counted, and others that are shed.
+fn counted() -> Row<HealthService<crate::mock::Mock>> {
+    let calls =
+        || CallHealth::new("mock", CallHealthConfig::default()).expect("a valid configuration");
+    let (counted, refusing) = (calls(), calls());
+    let tree = HealthTree::builder("mock").build().expect("an empty tree");
+    tree.root().set_status(Status::OutOfService);
+    let layer = HealthLayer::new(&counted);
+    let refusing = HealthLayer::new(&refusing).shed(tree.root());
+    Row::new(move |mock| layer.layer(mock))
+        .refusing(move |mock| refusing.layer(mock))
+        .check(move |ledger| {
+            let totals = counted.totals();
+            let failed = ledger.failed + ledger.panicked + ledger.unready;
+            assert_eq!(totals.success, ledger.succeeded, "{ledger:?}");
+            assert_eq!(totals.failure, failed, "{ledger:?}");
+        })
 }
 
 /// The probes that are in.

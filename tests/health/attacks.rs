@@ -243,3 +243,49 @@ async fn an_action_that_blocks_on_is_not_run_beside_itself() {
     }
     assert_eq!(count.load(Ordering::SeqCst), 0);
 }
+
+/// Under many threads the words that are read are those of the machine once all is quiet, and counts
+/// come out even.
+#[test]
+fn many_threads_report_read_and_set() {
+    let clock = Clock::manual();
+    let mut root = HealthTree::builder("root").clock(&clock);
+    for n in 0..8 {
+        let check = reported("told", Level::Critical);
+        let leaf = Component::new(format!("leaf{n}")).check(check);
+        root = root.component(Component::new(format!("group{n}")).component(leaf));
+    }
+    let tree = build(root);
+    let leaf = |n: usize| tree.component(&format!("leaf{n}")).expect("it is there");
+    std::thread::scope(|scope| {
+        for thread in 0..64_usize {
+            let (tree, clock) = (&tree, &clock);
+            let (own, other) = (leaf(thread % 8), leaf((thread + 3) % 8));
+            scope.spawn(move || {
+                let told = own.reporter("told").expect("it is there");
+                for n in 0..300 {
+                    match (n + thread) % 7 {
+                        0 => clock.advance(SECOND),
+                        1 => other.set_status(Status::OutOfService),
+                        2 => other.set_status(None),
+                        3 => tree.maintenance(n % 2 == 0),
+                        4 | 5 => assert!(told.failed("x")),
+                        _ => assert!(told.passed()),
+                    }
+                    let _ = (tree.status(), own.status(), tree.is_alive());
+                }
+            });
+        }
+    });
+    for component in tree.snapshot().components() {
+        let handle = tree
+            .component(component.name.as_str())
+            .expect("it is there");
+        assert_eq!(handle.health(), component.health, "{}", component.name);
+    }
+    for n in 0..8 {
+        leaf(n).set_status(None);
+        leaf(n).reporter("told").expect("it is there").passed();
+    }
+    assert_eq!(tree.status(), Status::Healthy);
+}

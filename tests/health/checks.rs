@@ -32,15 +32,18 @@ where
     Check::new("ping", Level::Critical, ask).config(CheckConfig::default().failure_threshold(1))
 }
 
+/// Counts its drops.
+struct Counts(Arc<AtomicU32>);
+
+impl Drop for Counts {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn hc2a_checks_run_beside_each_other_and_not_for_longer_than_their_time() {
     let dropped = Arc::new(AtomicU32::new(0));
-    struct Counts(Arc<AtomicU32>);
-    impl Drop for Counts {
-        fn drop(&mut self) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
     let counts = dropped.clone();
     let hangs = ping(move || {
         let counts = Counts(counts.clone());
@@ -115,6 +118,38 @@ async fn hc2b_a_hung_check_is_not_started_twice() {
         settle().await;
     }
     assert_eq!(runs.1.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hc2b_a_check_that_blocks_its_worker_holds_up_no_other() {
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let released = Arc::new(parking_lot::Mutex::new(released));
+    let runs = Arc::new(AtomicU32::new(0));
+    let count = runs.clone();
+    let blocks = Check::new("ping", Level::Critical, move || {
+        count.fetch_add(1, Ordering::SeqCst);
+        let released = released.clone();
+        async move {
+            let _ = released.lock().recv();
+            io::Result::Ok(())
+        }
+    });
+    let fine = Check::new("fine", Level::Degraded, || async { io::Result::Ok(()) });
+    let (tree, clock) = shop([blocks, fine]);
+    tree.start().expect("a runtime");
+    let is_failing = || {
+        check(&tree, "ping").0 == CheckState::Failing(Level::Critical)
+            && check(&tree, "fine").0 == CheckState::Passing
+    };
+    // However slowly the other worker gets on.
+    while !is_failing() {
+        clock.advance(SECOND);
+        for _ in 0..1000 {
+            tokio::task::yield_now().await;
+        }
+    }
+    assert_eq!(runs.load(Ordering::SeqCst), 1);
+    drop(release);
 }
 
 #[tokio::test(start_paused = true)]
@@ -199,6 +234,28 @@ async fn hc3a_an_outage_is_seen_after_three_periods() {
     up.store(1, Ordering::Relaxed);
     pass(10 * SECOND).await;
     assert_eq!(tree.status(), Status::Healthy);
+}
+
+#[tokio::test(start_paused = true)]
+async fn hc3c_the_delay_begins_with_the_start_of_the_tree() {
+    let fails = ping(|| async { Err(io::Error::other("refused")) }).config(
+        CheckConfig::default()
+            .initial_delay(15 * SECOND)
+            .failure_threshold(1),
+    );
+    let clock = Clock::tokio();
+    let tree = build(
+        HealthTree::builder("shop")
+            .clock(clock)
+            .component(with_checks("db", [fails])),
+    );
+    pass(3600 * SECOND).await;
+    assert_eq!(tree.status(), Status::Unknown);
+    tree.start().expect("a runtime");
+    pass(14 * SECOND).await;
+    assert_eq!(tree.status(), Status::Starting);
+    pass(10 * SECOND).await;
+    assert_eq!(tree.status(), Status::Unhealthy);
 }
 
 #[tokio::test(start_paused = true)]

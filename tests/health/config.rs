@@ -2,7 +2,7 @@
 
 use super::rig::{SECOND, reported, with_checks};
 use backstop::health::check::{Check, CheckConfig, Level, RecoveryAction};
-use backstop::health::tree::{Component, HealthTree};
+use backstop::health::tree::{Component, HealthTree, StatusOrder};
 use backstop::kernel::backoff::Backoff;
 use std::time::Duration;
 
@@ -70,6 +70,14 @@ fn a_configuration_is_read_from_text() {
             .period(5 * SECOND)
             .failure_threshold(2)
     );
+    let order =
+        "[\"healthy\",\"starting\",\"degraded\",\"unknown\",\"unhealthy\",\"out_of_service\"]";
+    let read: StatusOrder = serde_json::from_str(order).expect("it is valid");
+    assert_eq!(
+        serde_json::to_string(&read).expect("it can be written"),
+        order
+    );
+    assert!(serde_json::from_str::<StatusOrder>(&order.replace("starting", "healthy")).is_err());
     let unknown = toml::from_str::<CheckConfig>("interval = \"5s\"");
     assert!(unknown.is_err_and(|error| error.to_string().contains("interval")));
 }

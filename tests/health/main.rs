@@ -3,9 +3,13 @@
 #[cfg(feature = "test-util")]
 mod attacks;
 #[cfg(feature = "test-util")]
+mod calls;
+#[cfg(feature = "test-util")]
 mod checks;
 mod config;
 mod metrics;
+#[cfg(feature = "checks")]
+mod ready_made;
 #[cfg(feature = "test-util")]
 mod recovery;
 mod rig;

@@ -1,7 +1,7 @@
 //! What is done when a check fails.
 
 use super::rig::{SECOND, build, reported, reporter, with_checks};
-use backstop::health::check::{Level, RecoveryAction};
+use backstop::health::check::{Level, Probe, RecoveryAction};
 use backstop::health::tree::{Component, HealthEventKind, HealthTree, RecoveryOutcome};
 use backstop::kernel::backoff::Backoff;
 use backstop::kernel::clock::Clock;
@@ -304,4 +304,54 @@ async fn hc4f_an_attempt_that_is_stopped_ends_too() {
         rig.ends(),
         [(RecoveryOutcome::Failed("it was stopped".into()), 1)]
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn hc4b_what_fails_later_waits_for_a_more_severe_one_that_runs() {
+    let log = Log::default();
+    let rig = Rig::new([
+        component(
+            "c",
+            Level::Critical,
+            action(&log, "c", "critical", 10 * SECOND),
+        ),
+        component("d", Level::Degraded, action(&log, "d", "degraded", SECOND)),
+        component("e", Level::Critical, action(&log, "e", "another", SECOND)),
+    ]);
+    for name in ["c", "d", "e"] {
+        rig.fail(name).await;
+    }
+    pass(5 * SECOND).await;
+    assert_eq!(*log.lock(), ["critical", "another"]);
+    pass(6 * SECOND).await;
+    assert_eq!(*log.lock(), ["critical", "another", "degraded"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn hc4b_a_check_that_gets_worse_goes_first() {
+    let log = Log::default();
+    let worse = reported("it", Level::Degraded)
+        .on_error(Level::Critical)
+        .recovery(action(&log, "b", "b", NO_TIME));
+    let rig = Rig::new([
+        component("a", Level::Degraded, action(&log, "a", "a", NO_TIME)),
+        with_checks("b", [worse]),
+    ]);
+    rig.tree.maintenance(true);
+    rig.fail("a").await;
+    rig.fail("b").await;
+    reporter(&rig.tree, "b", "it").error("x");
+    rig.tree.maintenance(false);
+    pass(SECOND).await;
+    assert_eq!(*log.lock(), ["b", "a"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn hc4a_a_start_up_check_that_has_passed_is_over_at_once() {
+    let act = RecoveryAction::new("db", || async { Err::<(), _>("refused") });
+    let check = reported("it", Level::Critical).probe(Probe::StartUp);
+    let mut rig = Rig::new([with_checks("db", [check.recovery(act.retries(9))])]);
+    rig.fail("db").await;
+    rig.clean("db").await;
+    assert_eq!(rig.ends(), [(RecoveryOutcome::Withdrawn, 1)]);
 }

@@ -305,7 +305,7 @@ fn hc3g_results_carry_their_age() {
     clock.advance(3 * SECOND);
     assert_eq!(age(), Some(3 * SECOND));
     clock.step_back(60 * SECOND);
-    assert_eq!(age(), Some(SECOND * 0));
+    assert_eq!(age(), Some(std::time::Duration::ZERO));
 }
 
 #[test]
@@ -448,4 +448,19 @@ fn hc6f_a_status_set_by_hand_holds_until_it_is_given_back() {
         (db.status(), tree.status()),
         (Status::Unhealthy, Status::Unhealthy)
     );
+}
+
+#[test]
+fn hc5c_what_is_optional_does_not_hold_up_the_start() {
+    let up = |name| reported(name, Level::Critical).probe(Probe::StartUp);
+    let tree = build(
+        HealthTree::builder("root")
+            .check(up("migrated"))
+            .component(with_checks("cache", [up("warm")]).optional()),
+    );
+    reporter(&tree, "cache", "warm").failed("cold");
+    assert!(!tree.has_started());
+    reporter(&tree, "root", "migrated").passed();
+    assert!(tree.has_started());
+    assert_eq!(tree.status(), Status::Degraded);
 }

@@ -101,11 +101,8 @@ impl Naive<'_> {
             .chain([self.now])
             .collect();
         let gaps = times.windows(2).map(|pair| pair[1] - pair[0] > 4);
-        let last_gap = gaps
-            .enumerate()
-            .filter(|(_, gap)| *gap)
-            .map(|(at, _)| at)
-            .last();
+        let gaps: Vec<bool> = gaps.collect();
+        let last_gap = gaps.iter().rposition(|gap| *gap);
         // Gap n lies before result n.
         let since = &results[last_gap.unwrap_or(0)..];
         // Runs of the same kind, the last that is long enough deciding.

@@ -18,7 +18,7 @@ fn tree() -> HealthTree {
     ];
     build(
         HealthTree::builder("shop")
-            .clock(&Clock::manual())
+            .clock(Clock::manual())
             .check(reported("loop", Level::Critical).probe(Probe::Liveness))
             .component(with_checks("db", checks)),
     )

@@ -54,7 +54,16 @@ pub(crate) const HOUSE: &[(&str, u8, &[&[&str]])] = &[
         ],
     ),
     // A tree is made of checks, and what a failure detector suspects is reported to a check in one.
-    ("health", 3, &[&["check"], &["tree"], &["failure_detector"]]),
+    (
+        "health",
+        3,
+        &[
+            &["check"],
+            &["tree"],
+            &["calls", "failure_detector"],
+            &["checks"],
+        ],
+    ),
     (
         "supervise",
         4,
@@ -63,6 +72,7 @@ pub(crate) const HOUSE: &[(&str, u8, &[&[&str]])] = &[
             &["child"],
             &["supervisor"],
             &["checkpointed"],
+            &["supervised"],
             &["microreboot"],
         ],
     ),

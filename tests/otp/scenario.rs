@@ -114,8 +114,8 @@ impl Scenario {
         let period = if slides { A_SECOND } else { AN_HOUR };
         let mut maker = Maker { rng, period };
         let root = maker.supervisor(0);
-        let (mut supervisors, mut workers) = (vec![(Vec::new(), root.auto)], Vec::new());
-        paths(&root, &[], &mut supervisors, &mut workers);
+        let mut places = Places::default();
+        places.add(&root, &[]);
         let mut waits = 0;
         let steps = (0..maker.rng.usize(4..16))
             .map(|_| {
@@ -123,23 +123,55 @@ impl Scenario {
                     waits += 1;
                     return Step::Wait(A_WAIT);
                 }
-                maker.step(&supervisors, &mut workers)
+                maker.step(&mut places)
             })
             .collect();
         Self { seed, root, steps }
     }
 }
 
-fn paths(sup: &Sup, above: &[char], sups: &mut Vec<(Path, AutoShutdown)>, workers: &mut Vec<Path>) {
-    for child in &sup.children {
-        let path = [above, &[child.id]].concat();
-        match &child.kind {
-            Kind::Worker(_) => workers.push(path),
-            Kind::Supervisor(inner) => {
-                sups.push((path.clone(), inner.auto));
-                paths(inner, &path, sups, workers);
+/// Where things can happen.
+#[derive(Default)]
+struct Places {
+    supervisors: Vec<(Path, AutoShutdown, Strategy)>,
+    /// In start order, but for those that are added later.
+    workers: Vec<Path>,
+    added: Vec<Path>,
+}
+
+impl Places {
+    fn add(&mut self, sup: &Sup, above: &[char]) {
+        self.supervisors
+            .push((above.to_vec(), sup.auto, sup.strategy));
+        for child in &sup.children {
+            let path = [above, &[child.id]].concat();
+            match &child.kind {
+                Kind::Worker(_) => self.workers.push(path),
+                Kind::Supervisor(inner) => self.add(inner, &path),
             }
         }
+    }
+
+    /// A later sibling that is stopped anyway when this one has failed. Of others that end at the same
+    /// time the order is not OTP's: see the first difference in main.rs.
+    fn bystander(&self, of: &Path, rng: &mut Rng) -> Option<Path> {
+        let above = &of[..of.len() - 1];
+        let (.., strategy) = self.supervisors.iter().find(|(path, ..)| path == above)?;
+        let at = self.workers.iter().position(|path| path == of)?;
+        let is_ordered = |path: &Path| !self.added.contains(path);
+        let siblings: Vec<_> = (0..)
+            .zip(&self.workers)
+            .filter(|(index, path)| {
+                let is_in_group = match strategy {
+                    Strategy::OneForOne => false,
+                    Strategy::OneForAll => true,
+                    Strategy::RestForOne => *index > at && is_ordered(of) && is_ordered(path),
+                };
+                is_in_group && *path != of && path[..path.len() - 1] == *above
+            })
+            .map(|(_, path)| path)
+            .collect();
+        (!siblings.is_empty()).then(|| siblings[rng.usize(..siblings.len())].clone())
     }
 }
 
@@ -224,41 +256,39 @@ impl Maker {
         }
     }
 
-    fn step(&mut self, sups: &[(Path, AutoShutdown)], workers: &mut Vec<Path>) -> Step {
+    fn step(&mut self, places: &mut Places) -> Step {
         // Of ten steps six are exits, and four are commands.
         if self.rng.u32(..10) < 6 {
-            return self.exits(workers);
+            return self.exits(places);
         }
-        let (path, auto) = sups[self.rng.usize(..sups.len())].clone();
+        let sups = &places.supervisors;
+        let (path, auto, _) = sups[self.rng.usize(..sups.len())].clone();
         let ids: Vec<char> = [WORKERS, LATE, &SUPERVISORS[..1]].concat();
         let id = self.one(&ids);
-        match self.rng.u32(..8) {
+        match self.rng.u32(..9) {
             0..=2 => Step::Terminate(path, id),
             3..=4 => Step::Restart(path, id),
-            5 => Step::Delete(path, id),
+            5..=6 => Step::Delete(path, id),
             _ => {
                 let id = self.one(&[LATE[0], LATE[1], id]);
-                if !SUPERVISORS.contains(&id) {
-                    workers.push([path.as_slice(), &[id]].concat());
+                let child = [path.as_slice(), &[id]].concat();
+                places.added.push(child.clone());
+                if !SUPERVISORS.contains(&id) && !places.workers.contains(&child) {
+                    places.workers.push(child);
                 }
                 Step::Add(path, self.worker(id, auto, 30))
             }
         }
     }
 
-    fn exits(&mut self, workers: &[Path]) -> Step {
-        let path = workers[self.rng.usize(..workers.len())].clone();
+    fn exits(&mut self, places: &Places) -> Step {
+        let path = places.workers[self.rng.usize(..places.workers.len())].clone();
         let why = self.one(&[Exit::Normal, Exit::Error, Exit::Error, Exit::Killed]);
         let mut exits = vec![(path.clone(), why)];
-        // Children of one supervisor only: what two do at once has no order.
-        let siblings: Vec<_> = workers
-            .iter()
-            .filter(|other| **other != path && other[..other.len() - 1] == path[..path.len() - 1])
-            .collect();
-        if !siblings.is_empty() && self.rng.u32(..4) == 0 {
-            let other = siblings[self.rng.usize(..siblings.len())].clone();
-            let why = self.one(&[Exit::Normal, Exit::Error, Exit::Killed]);
-            exits.push((other, why));
+        if why != Exit::Normal && self.rng.u32(..3) == 0 {
+            if let Some(other) = places.bystander(&path, &mut self.rng) {
+                exits.push((other, self.one(&[Exit::Normal, Exit::Error, Exit::Killed])));
+            }
         }
         Step::Exits(exits)
     }

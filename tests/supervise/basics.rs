@@ -97,7 +97,7 @@ async fn a_deaf_child_is_aborted_when_its_time_is_over() {
     rig.deafen("a");
     let supervisor = prompt("root").child(rig.child("a")).start().await.unwrap();
     settle().await;
-    let start = tokio::time::Instant::now();
+    let start = crate::rig::Since::now();
     assert!(matches!(
         supervisor.terminate("a").await,
         Ok(Terminated::Stopped(Some(ChildExit::Killed)))

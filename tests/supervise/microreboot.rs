@@ -270,6 +270,49 @@ async fn a_component_that_cannot_be_is_refused_and_leaves_nothing() {
     assert_eq!(manager.snapshot().components.len(), 1);
 }
 
+/// In real time: code that blocks its thread is none that virtual time can hold up.
+#[test]
+fn mr1e_a_hook_that_blocks_its_worker_does_not_block_the_manager() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_time()
+        .build()
+        .unwrap();
+    let clock = Clock::system();
+    let began = clock.now();
+    runtime.block_on(async {
+        let supervisor = Supervisor::builder("root").clock(Clock::system());
+        let supervisor = supervisor.start().await.unwrap();
+        let manager = MicrorebootManager::builder("manager").clock(Clock::system());
+        let manager = manager.start().await.unwrap();
+        let idle = |cx: backstop::supervise::child::ChildContext| async move {
+            cx.cancelled().await;
+            Ok::<_, io::Error>(())
+        };
+        let component = Component::stateless("a", idle)
+            .cleanup(|| async {
+                let clock = Clock::system();
+                clock.park_until(clock.now() + Duration::from_secs(3));
+                Ok::<_, io::Error>(())
+            })
+            .limits(PhaseLimits::default().cleanup(Duration::from_millis(100)));
+        manager.add(component, &supervisor).await.unwrap();
+        let reported = manager.report(Report::new("a", "x"));
+        // Not on the thread of `block_on`, which has timers of its own.
+        let outcome = tokio::spawn(reported).await.unwrap();
+        let RebootOutcome::HandedOver(notice) = outcome else {
+            panic!("{outcome:?}");
+        };
+        let took = clock.now().saturating_duration_since(began);
+        assert!(took < Duration::from_secs(2), "{took:?}");
+        let last = notice.history[0].phases.last().unwrap();
+        assert_eq!(
+            (last.phase, &last.result),
+            (Phase::Cleanup, &PhaseResult::Orphaned)
+        );
+    });
+}
+
 #[cfg(feature = "durable")]
 mod durable {
     use super::*;

@@ -1,6 +1,8 @@
 //! Children that write down what happens to them, and do as they are told.
 
+use backstop::kernel::clock::Clock;
 use backstop::kernel::event::Subscriber;
+use backstop::kernel::instant::Instant;
 use backstop::supervise::budget::RestartBackoff;
 use backstop::supervise::child::{ChildContext, ChildSpec};
 use backstop::supervise::supervisor::{Supervisor, SupervisorBuilder, SupervisorEvent};
@@ -50,6 +52,11 @@ impl Rig {
     /// What was written since the last time.
     pub(crate) fn log(&self) -> Vec<String> {
         std::mem::take(&mut self.0.lock().unwrap().log)
+    }
+
+    /// How many lines wait to be read.
+    pub(crate) fn count(&self) -> usize {
+        self.0.lock().unwrap().log.len()
     }
 
     pub(crate) fn tell(&self, id: &str, order: Order) {
@@ -120,6 +127,19 @@ struct Leaves(Rig, String);
 impl Drop for Leaves {
     fn drop(&mut self) {
         self.0.write(format!("-{}", self.1));
+    }
+}
+
+/// A stopwatch on tokio's clock.
+pub(crate) struct Since(Instant);
+
+impl Since {
+    pub(crate) fn now() -> Self {
+        Self(Clock::tokio().now())
+    }
+
+    pub(crate) fn elapsed(&self) -> Duration {
+        Clock::tokio().now().saturating_duration_since(self.0)
     }
 }
 

@@ -112,6 +112,14 @@ impl CheckMachine {
         self.since = now;
     }
 
+    /// The tree is started: who has had no result yet begins here.
+    pub(crate) fn start(&mut self, now: Instant) {
+        if self.last.is_none() {
+            self.since = now;
+            self.state = CheckState::Starting;
+        }
+    }
+
     /// Takes a result: clean, or a failure of that level.
     pub(crate) fn record(&mut self, now: Instant, failure: Option<Level>) -> Episode {
         if self.held || self.is_done() {

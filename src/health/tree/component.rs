@@ -163,7 +163,7 @@ impl HealthTreeBuilder {
                 parent: next.parent,
                 end: 0,
                 optional: component.optional,
-                may_kill: !component.optional && above.is_none_or(|above| above.may_kill),
+                needed: !component.optional && above.is_none_or(|above| above.needed),
                 outside: component.dependency || above.is_some_and(|above| above.outside),
             });
             self.place_checks(&mut plan, node, component.checks)?;
@@ -242,8 +242,8 @@ pub(super) struct PlannedNode {
     /// One past the last component beneath it.
     pub(super) end: usize,
     pub(super) optional: bool,
-    /// Whether a liveness check of it speaks for the process: nothing on the way up is optional.
-    pub(super) may_kill: bool,
+    /// Nothing on the way up is optional: its liveness and start-up checks speak for the process.
+    pub(super) needed: bool,
     /// Whether it is, or belongs to, a dependency.
     pub(super) outside: bool,
 }

@@ -35,6 +35,10 @@ pub(super) fn start(tree: &Shared<Tree>) -> Result<(), NoRuntime> {
         }
     }
     *drivers = Some(tasks);
+    // What follows tells others, who may start or stop the tree in turn.
+    drop(drivers);
+    let now = tree.clock.now();
+    tree.locked(|state| state.start(now));
     Ok(())
 }
 

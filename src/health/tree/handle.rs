@@ -76,8 +76,8 @@ impl HealthTree {
     /// How well the system is, from memory: two loads and a reading of the coarse clock, whatever
     /// the size of the tree.
     ///
-    /// What has become stale is seen here even if nothing runs any more: a runtime that hangs does
-    /// not leave its last good answer behind.
+    /// What has become stale is seen here, at most one grain of the clock late, even if nothing runs
+    /// any more: a runtime that hangs does not leave its last good answer behind.
     #[inline]
     pub fn status(&self) -> Status {
         self.health().status
@@ -100,8 +100,8 @@ impl HealthTree {
         matches!(self.status(), Status::Healthy | Status::Degraded)
     }
 
-    /// Whether it has come up: all start-up checks have passed, and the status was once another one
-    /// than `Starting`.
+    /// Whether it has come up: all start-up checks of what is not optional have passed, and the status
+    /// was once another one than `Starting`. It stays so.
     pub fn has_started(&self) -> bool {
         self.0.has_started()
     }

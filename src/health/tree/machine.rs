@@ -37,7 +37,10 @@ pub(super) struct CheckSlot {
     pub(super) level: Level,
     on_error: Level,
     pub(super) probe: Probe,
+    /// Its failure is one of the process.
     may_kill: bool,
+    /// It is a start-up check, and the start of the process waits for it.
+    holds_start: bool,
     machine: CheckMachine,
     /// What it last put into its component, and until when it is fresh.
     share: Share,
@@ -71,12 +74,19 @@ pub(super) struct State {
     pub(super) maintenance: bool,
     /// Failing liveness checks that speak for the process.
     killers: u32,
-    /// Start-up checks that have not passed.
+    /// Start-up checks of what is not optional that have not passed.
     startups: u32,
     /// Whether it was once past its start.
     started: bool,
-    /// Components whose summary changed, and what is to be told.
+    pub(super) outbox: Outbox,
+}
+
+/// What follows from a change once the lock is let go.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    /// Components whose summary changed.
     pub(super) changed: Vec<usize>,
+    /// What is to be told.
     pub(super) notes: Vec<HealthEventKind>,
     /// A start-up check passed.
     pub(super) gate_opened: bool,
@@ -111,14 +121,11 @@ impl State {
             killers: 0,
             startups: 0,
             started: false,
-            changed: Vec::new(),
-            notes: Vec::new(),
-            gate_opened: false,
-            has_work: false,
+            outbox: Outbox::default(),
         };
         for (node, check) in &plan.checks {
             if check.probe == Probe::StartUp {
-                state.startups += 1;
+                state.startups += u32::from(plan.nodes[*node].needed);
                 let beneath = *node..plan.nodes[*node].end;
                 state.nodes[beneath]
                     .iter_mut()
@@ -138,7 +145,7 @@ impl State {
             }
         }
         state.note_started();
-        state.changed.clear();
+        state.outbox = Outbox::default();
         state
     }
 
@@ -171,7 +178,8 @@ impl State {
                 level: check.level,
                 on_error: check.on_error,
                 probe: check.probe,
-                may_kill: check.probe == Probe::Liveness && plan.nodes[*node].may_kill,
+                holds_start: is_startup && plan.nodes[*node].needed,
+                may_kill: check.probe == Probe::Liveness && plan.nodes[*node].needed,
                 machine,
                 share,
                 fresh_until,
@@ -184,6 +192,15 @@ impl State {
     /// The last moment at which nothing is stale.
     pub(super) fn fresh_until(&self) -> Instant {
         self.expiries.first().map_or(NEVER, |&(until, _)| until)
+    }
+
+    /// The tree is started.
+    pub(super) fn start(&mut self, now: Instant) {
+        for id in 0..self.checks.len() {
+            let before = self.checks[id].state();
+            self.checks[id].machine.start(now);
+            self.settle(id, before, None);
+        }
     }
 
     /// Makes stale what is.
@@ -222,7 +239,7 @@ impl State {
                 Episode::Same => {}
                 Episode::Fails(level) => {
                     self.recovery.fails(target, id, level);
-                    self.has_work = true;
+                    self.outbox.has_work = true;
                 }
                 Episode::Over => {
                     let end = self.recovery.is_over(target, id);
@@ -231,6 +248,7 @@ impl State {
             }
         }
         if self.checks[id].machine.is_done() {
+            self.startups -= u32::from(self.checks[id].holds_start);
             self.open_gate(self.checks[id].node, now);
         }
         self.note_started();
@@ -258,7 +276,7 @@ impl State {
             let kills = |state| u32::from(state == CheckState::Failing(Level::Critical));
             self.killers = self.killers - kills(before) + kills(state);
         }
-        self.notes.push(HealthEventKind::CheckChanged {
+        self.outbox.notes.push(HealthEventKind::CheckChanged {
             component: self.nodes[node].name.clone(),
             check: slot.name.clone(),
             from: before,
@@ -293,9 +311,9 @@ impl State {
         if before == now {
             return None;
         }
-        self.changed.push(at);
+        self.outbox.changed.push(at);
         if before.status != now.status {
-            self.notes.push(HealthEventKind::StatusChanged {
+            self.outbox.notes.push(HealthEventKind::StatusChanged {
                 component: node.name.clone(),
                 from: before.status,
                 to: now.status,
@@ -307,7 +325,7 @@ impl State {
 
     fn summary(&self, at: usize) -> Summary {
         let node = &self.nodes[at];
-        let computed = node.rollup.summary(&self.order);
+        let computed = node.rollup.summary(self.order);
         Summary {
             status: node.forced.unwrap_or(computed.status),
             ..computed
@@ -315,8 +333,7 @@ impl State {
     }
 
     fn open_gate(&mut self, node: usize, now: Instant) {
-        self.startups -= 1;
-        self.gate_opened = true;
+        self.outbox.gate_opened = true;
         let beneath = node..self.nodes[node].end;
         self.nodes[beneath.clone()]
             .iter_mut()
@@ -352,7 +369,7 @@ impl State {
             return;
         }
         self.nodes[at].forced = status;
-        self.notes.push(HealthEventKind::Overridden {
+        self.outbox.notes.push(HealthEventKind::Overridden {
             component: self.nodes[at].name.clone(),
             status,
         });
@@ -365,9 +382,9 @@ impl State {
         if self.maintenance != on {
             self.maintenance = on;
             self.recovery.set_maintenance(on);
-            self.has_work = true;
-            self.notes.push(HealthEventKind::Maintenance(on));
-            self.changed.extend(0..self.nodes.len());
+            self.outbox.has_work = true;
+            self.outbox.notes.push(HealthEventKind::Maintenance(on));
+            self.outbox.changed.extend(0..self.nodes.len());
         }
     }
 
@@ -384,7 +401,7 @@ impl State {
         let jobs = self.recovery.begin(now);
         for job in &jobs {
             let slot = &self.checks[job.check];
-            self.notes.push(HealthEventKind::RecoveryStarted {
+            self.outbox.notes.push(HealthEventKind::RecoveryStarted {
                 target: self.targets[job.target].clone(),
                 component: self.nodes[slot.node].name.clone(),
                 check: slot.name.clone(),
@@ -405,7 +422,7 @@ impl State {
             return;
         };
         let worked = failure.is_none();
-        self.has_work = true;
+        self.outbox.has_work = true;
         self.failures[job.target] = failure;
         let end = self.recovery.attempted(job.target, worked, repeat, now);
         self.tell_end(end);
@@ -416,7 +433,7 @@ impl State {
             return;
         };
         let slot = &self.checks[end.check];
-        self.notes.push(HealthEventKind::RecoveryEnded {
+        self.outbox.notes.push(HealthEventKind::RecoveryEnded {
             target: self.targets[end.target].clone(),
             component: self.nodes[slot.node].name.clone(),
             check: slot.name.clone(),

@@ -47,7 +47,7 @@
 //! |---|---|
 //! | [`is_alive`](HealthTree::is_alive) | while a critical liveness check fails |
 //! | [`is_ready`](HealthTree::is_ready) | for `Starting`, `Unknown`, `Unhealthy`, `OutOfService` |
-//! | [`has_started`](HealthTree::has_started) | until all start-up checks have passed, and the first results are in |
+//! | [`has_started`](HealthTree::has_started) | until all start-up checks of what is not optional have passed, and the first results are in |
 //!
 //! # What surprises
 //!

@@ -18,6 +18,11 @@ use crate::kernel::config::ConfigError;
 /// # Ok::<(), backstop::ConfigError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(try_from = "[Status; 6]", into = "[Status; 6]")
+)]
 pub struct StatusOrder([Status; 6]);
 
 impl StatusOrder {
@@ -48,8 +53,22 @@ impl StatusOrder {
     }
 
     /// The worst first.
-    pub(super) fn from_worst(&self) -> impl Iterator<Item = Status> + '_ {
-        self.0.iter().rev().copied()
+    pub(super) fn worst_first(self) -> impl Iterator<Item = Status> {
+        self.0.into_iter().rev()
+    }
+}
+
+impl TryFrom<[Status; 6]> for StatusOrder {
+    type Error = ConfigError;
+
+    fn try_from(best_to_worst: [Status; 6]) -> Result<Self, ConfigError> {
+        Self::new(best_to_worst)
+    }
+}
+
+impl From<StatusOrder> for [Status; 6] {
+    fn from(order: StatusOrder) -> Self {
+        order.0
     }
 }
 

@@ -103,14 +103,14 @@ impl Rollup {
     ///
     /// A doubt is `Unknown` while nothing is known; beside what is known it is `Degraded`, so that
     /// not to know of a part is never worse than to know that it failed.
-    pub(super) fn summary(&self, order: &StatusOrder) -> Summary {
+    pub(super) fn summary(&self, order: StatusOrder) -> Summary {
         use Status::{Degraded, Healthy, OutOfService, Unhealthy, Unknown};
         let is_known = [Healthy, Degraded, Unhealthy, OutOfService]
             .into_iter()
             .any(|status| self.has(status));
         let doubt = if is_known { Degraded } else { Unknown };
         let status = order
-            .from_worst()
+            .worst_first()
             .find(|&status| self.has(status) || (self.doubts > 0 && status == doubt))
             .unwrap_or(Unknown);
         Summary {

@@ -196,26 +196,32 @@ impl Tree {
 
     fn publish(&self, held: &mut Sequenced) -> Aftermath {
         let state = &mut held.state;
-        let mut changed = std::mem::take(&mut state.changed);
+        let outbox = std::mem::take(&mut state.outbox);
+        let mut changed = outbox.changed;
         changed.sort_unstable();
         changed.dedup();
         for &at in &changed {
             let bits = Health::bits(state.nodes[at].now, state.maintenance);
             self.fronts[at].word.store(bits, Ordering::Release);
         }
-        self.probes.store(probes(state), Ordering::Release);
+        // Nothing is written that does not change: those who read it keep their line.
+        let probes = probes(state);
+        if self.probes.load(Ordering::Relaxed) != probes {
+            self.probes.store(probes, Ordering::Release);
+        }
         let fresh_until = state.fresh_until().as_nanos();
         let before = self.fresh_until.load(Ordering::Relaxed);
-        self.fresh_until.store(fresh_until, Ordering::Release);
-        let gate_opened = std::mem::take(&mut state.gate_opened);
-        let has_work = std::mem::take(&mut state.has_work) || fresh_until < before;
-        let kinds = std::mem::take(&mut state.notes);
-        let at = if kinds.is_empty() {
+        if before != fresh_until {
+            self.fresh_until.store(fresh_until, Ordering::Release);
+        }
+        // Nothing to tell, as after most results: no reading of the clock.
+        let at = if outbox.notes.is_empty() {
             Instant::from_nanos(0)
         } else {
             self.clock.now()
         };
-        let notes: Vec<HealthEvent> = kinds
+        let notes: Vec<HealthEvent> = outbox
+            .notes
             .into_iter()
             .map(|kind| {
                 held.seq = held.seq.saturating_add(1);
@@ -231,8 +237,8 @@ impl Tree {
             queued: self.events.enqueue(&notes),
             notes,
             changed,
-            gate_opened,
-            has_work,
+            gate_opened: outbox.gate_opened,
+            has_work: outbox.has_work || fresh_until < before,
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::kernel::instant::Instant;
 use parking_lot::{Condvar, Mutex};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -79,11 +79,15 @@ impl OutsideAlarm {
 
     /// Ready while the clock shows the set time or later; else the task is woken then, or earlier.
     ///
-    /// To set a later time costs nothing here: an alarm that is armed for an earlier one is left as
-    /// it is, and armed again when that one has rung.
+    /// To set a later time, or none, costs nothing here: an alarm that is armed for an earlier one is
+    /// left as it is, and armed again when that one has rung.
     pub(crate) fn poll_ring(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(wanted) = self.wanted else {
-            self.disarm();
+            // To set an alarm outside and take it back, each time that something is told to stop
+            // and does, costs more than to be woken by it once for nothing.
+            if !matches!(self.armed, Armed::Outside { .. }) {
+                self.disarm();
+            }
             return Poll::Pending;
         };
         let now = self.clock.now();
@@ -113,7 +117,7 @@ impl OutsideAlarm {
     /// Waits until it rings.
     #[cfg(test)]
     pub(crate) async fn ring(&mut self) {
-        poll_fn(|cx| self.poll_ring(cx)).await;
+        std::future::poll_fn(|cx| self.poll_ring(cx)).await;
     }
 
     fn arm(&mut self, at: Instant, cx: &Context<'_>) {
@@ -362,14 +366,15 @@ mod tests {
         let second = armed(&alarm);
         assert_eq!(second.0, start + 500 * SECOND);
         assert!(!is_waiting(first.0, first.1) && is_waiting(second.0, second.1));
+        // Nothing is wanted any more: it is left to ring once for nothing, unless it is set anew.
         alarm.set(None);
         assert!(poll(&mut alarm).is_pending());
-        assert!(!is_waiting(second.0, second.1), "nothing is left of it");
+        assert_eq!(armed(&alarm), second);
         alarm.set(Some(start + 700 * SECOND));
         assert!(poll(&mut alarm).is_pending());
-        let third = armed(&alarm);
+        assert_eq!(armed(&alarm), second);
         drop(alarm);
-        assert!(!is_waiting(third.0, third.1), "nor of one that is dropped");
+        assert!(!is_waiting(second.0, second.1), "nothing is left of it");
     }
 
     #[test]
@@ -382,6 +387,24 @@ mod tests {
         alarm.set(Some(late));
         block_on(alarm.ring());
         assert!(clock.now() >= late);
+    }
+
+    #[test]
+    fn one_that_rang_for_nothing_can_be_set_again() {
+        let clock = Clock::system();
+        let mut alarm = system_alarm();
+        alarm.set(Some(clock.now() + MS));
+        assert!(poll(&mut alarm).is_pending());
+        let first = armed(&alarm);
+        alarm.set(None);
+        while is_waiting(first.0, first.1) {
+            std::thread::yield_now();
+        }
+        assert!(poll(&mut alarm).is_pending());
+        let at = clock.now() + 2 * MS;
+        alarm.set(Some(at));
+        block_on(alarm.ring());
+        assert!(clock.now() >= at);
     }
 
     #[test]
@@ -508,7 +531,7 @@ mod tests {
             let (armed, is_armed) = std::sync::mpsc::channel();
             let mut polls = 0;
             let its_place = place.clone();
-            drop(runtime.spawn(poll_fn(move |cx| {
+            drop(runtime.spawn(std::future::poll_fn(move |cx| {
                 polls += 1;
                 *its_place.lock() = Some(cx.waker().clone());
                 let _ = armed.send(());

@@ -3,7 +3,7 @@
 use super::figure::Figure;
 use super::incident::{ClosedBy, Incident, downtime, gather, is_attempt};
 use super::observation::{Observation, between};
-use crate::supervise::microreboot::{RebootRecord, RecordOutcome};
+use crate::supervise::microreboot::{CallsSeen, RebootRecord, RecordOutcome};
 use std::borrow::Borrow;
 use std::fmt;
 use std::time::Duration;
@@ -223,8 +223,7 @@ fn blast_radius<'a>(incidents: impl Iterator<Item = &'a Incident>, needed: u64) 
     let counted = incidents
         .filter_map(|incident| incident.calls)
         .filter(|calls| calls.all > 0);
-    let (samples, calls) = counted.fold((0, Default::default()), |(samples, sum), calls| {
-        let sum: crate::supervise::microreboot::CallsSeen = sum;
+    let (samples, calls) = counted.fold((0, CallsSeen::default()), |(samples, sum), calls| {
         (samples + 1, sum.and(calls))
     });
     Figure::of(samples, needed, || calls.ratio().unwrap_or_default())

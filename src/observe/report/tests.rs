@@ -237,7 +237,7 @@ fn naive() -> impl Strategy<Value = Naive> {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "small numbers")]
-fn share(part: usize, whole: usize) -> Option<f64> {
+fn share(part: u64, whole: u64) -> Option<f64> {
     (whole > 0).then(|| part as f64 / whole as f64)
 }
 
@@ -272,23 +272,24 @@ proptest! {
                 one
             })
             .collect();
-        let down = (from..until).filter(|at| known.iter().any(|one| one.is_open_at(*at))).count();
+        let down = (from..until).filter(|at| known.iter().any(|one| one.is_open_at(*at)));
+        let down = down.count() as u64;
         prop_assert!(close(Some(report.downtime_seconds), down as f64));
         let closed: Vec<_> = known.iter().filter(|one| one.closed_within(from, until)).collect();
         let took: u64 = closed.iter().map(|one| one.took).sum();
-        let mttr = share(took as usize, closed.len());
+        let mttr = share(took, closed.len() as u64);
         prop_assert!(same(report.mttr_seconds, mttr), "{report}");
-        let started = known.iter().filter(|one| one.from >= from).count();
-        let mtbf = share(length as usize - down, started);
+        let started = known.iter().filter(|one| one.from >= from).count() as u64;
+        let mtbf = share(length - down, started);
         prop_assert!(same(report.mtbf_seconds, mtbf), "{report}");
         let by = |automated: bool, tried: bool| {
             let closed = closed.iter().filter(|one| (one.closed == 0) == automated);
-            closed.filter(|one| automated || one.failed_first == tried).count()
+            closed.filter(|one| automated || one.failed_first == tried).count() as u64
         };
-        prop_assert!(same(report.automation, share(by(true, false), closed.len())));
-        prop_assert!(same(report.partial_automation, share(by(false, true), closed.len())));
-        let failed = known.iter().filter(|one| one.failed_first && one.from >= from).count();
-        let cured = closed.iter().filter(|one| one.closed == 0).count();
+        prop_assert!(same(report.automation, share(by(true, false), closed.len() as u64)));
+        prop_assert!(same(report.partial_automation, share(by(false, true), closed.len() as u64)));
+        let failed = known.iter().filter(|one| one.failed_first && one.from >= from).count() as u64;
+        let cured = closed.iter().filter(|one| one.closed == 0).count() as u64;
         prop_assert!(same(report.success, share(cured, cured + failed)));
         if let (Some(mttr), Some(mtbf)) = (mttr, mtbf) {
             let computed = (mttr + mtbf > 0.0).then(|| mtbf / (mtbf + mttr));

@@ -123,9 +123,10 @@ impl RestartBackoff {
     /// The wait before restart `n` in a row (from 1), jitter included.
     pub fn delay(&self, n: u32, rolls: &mut Rolls) -> Duration {
         let shortest = self.shortest(n);
-        match self.jitter > 0.0 {
-            true => scale(shortest, 1.0 + self.jitter * rolls.roll()),
-            false => shortest,
+        if self.jitter > 0.0 {
+            scale(shortest, 1.0 + self.jitter * rolls.roll())
+        } else {
+            shortest
         }
     }
 
@@ -200,6 +201,7 @@ impl Streak {
     }
 
     /// How many in a row, up to the last one.
+    #[cfg(test)]
     pub(crate) const fn failures(&self) -> u32 {
         self.failures
     }

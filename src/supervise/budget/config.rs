@@ -117,7 +117,7 @@ impl fmt::Display for RestartBudget {
 ///
 /// The waits are compared in whole milliseconds, as [`Window`](super::Window) does: N crashes may
 /// seem up to 1 ms further apart than they are.
-pub(crate) fn never_exhausts(budget: &RestartBudget, backoff: &RestartBackoff) -> bool {
+pub(super) fn never_exhausts(budget: &RestartBudget, backoff: &RestartBackoff) -> bool {
     let rounding = Duration::from_millis(1);
     budget.restarts > 0 && longest_run(budget, backoff) > budget.within.saturating_sub(rounding)
 }

@@ -50,7 +50,6 @@ mod window;
 pub use backoff::RestartBackoff;
 pub(crate) use backoff::Streak;
 pub use config::RestartBudget;
-pub(crate) use config::never_exhausts;
 pub use score::Pausing;
 pub(crate) use score::Score;
 pub(crate) use window::Window;

@@ -29,10 +29,6 @@ impl Window {
         }
     }
 
-    pub(crate) const fn budget(&self) -> RestartBudget {
-        self.budget
-    }
-
     /// Charges one restart: true if it is granted, false if it is one too many.
     ///
     /// What is refused is not recorded, as it is no restart.
@@ -65,24 +61,6 @@ impl Window {
             .rev()
             .take_while(|at| self.counts(**at, now));
         u32::try_from(counted.count()).unwrap_or(u32::MAX)
-    }
-
-    /// The earliest time, from `now` on, at which a restart would be granted; none if never.
-    pub(crate) fn next_slot(&self, now: Instant) -> Option<Instant> {
-        if self.budget.restarts() == 0 {
-            return None;
-        }
-        if (self.used(now) as usize) < self.capacity() {
-            return Some(now);
-        }
-        let oldest = self.granted.front()?;
-        let free = (*oldest).min(millis(now)).saturating_add(self.span());
-        Some(Instant::from_nanos(free.saturating_mul(MS)))
-    }
-
-    /// Forgets everything.
-    pub(crate) fn clear(&mut self) {
-        self.granted.clear();
     }
 
     fn counts(&self, at: u64, now: u64) -> bool {

@@ -270,9 +270,10 @@ impl Naive {
     fn next(&self) -> Option<(Origin, Option<u64>)> {
         let good = self.good();
         let Some(&newest) = good.first() else {
-            return match self.there.is_empty() {
-                true => Some((Origin::Fresh, None)),
-                false => self.cold.then_some((Cold, None)),
+            return if self.there.is_empty() {
+                Some((Origin::Fresh, None))
+            } else {
+                self.cold.then_some((Cold, None))
             };
         };
         // Starts in the name of the newest: from it, or cold in its stead.

@@ -70,6 +70,12 @@ impl ChildContext {
         self.incarnation.ready();
     }
 
+    /// Gives a sign of life, for a [watchdog](super::ChildSpec::watchdog): a coarse reading of the
+    /// clock and one store. Nobody is woken.
+    pub fn heartbeat(&self) {
+        self.incarnation.beat();
+    }
+
     /// Runs `work` in a task of its own that belongs to the child.
     ///
     /// A panic in it shows in the returned handle only; a child that wants to fail with it awaits

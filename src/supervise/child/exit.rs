@@ -6,6 +6,7 @@ use std::any::Any;
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What errors of children become: a child's own error type goes `Into` this.
 pub type BoxError = Box<dyn Error + Send + Sync>;
@@ -156,6 +157,11 @@ pub enum FailureCause {
     NotReady(ChildExit),
     /// It was not ready in time.
     StartTimeout,
+    /// It gave no sign of life in time.
+    Hung {
+        /// How long it had been silent.
+        silent: Duration,
+    },
 }
 
 impl fmt::Display for FailureCause {
@@ -164,6 +170,7 @@ impl fmt::Display for FailureCause {
             Self::Exit(exit) => exit.fmt(f),
             Self::NotReady(exit) => write!(f, "{exit}, before it was ready"),
             Self::StartTimeout => f.write_str("was not ready in time"),
+            Self::Hung { silent } => write!(f, "gave no sign of life for {silent:?}"),
         }
     }
 }
@@ -173,7 +180,7 @@ impl FailureCause {
     pub fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Exit(exit) | Self::NotReady(exit) => exit.source(),
-            Self::StartTimeout => None,
+            Self::StartTimeout | Self::Hung { .. } => None,
         }
     }
 }

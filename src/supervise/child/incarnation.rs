@@ -3,8 +3,9 @@
 use super::exit::ChildExit;
 use super::link::{Link, Note, What};
 use super::work::{Job, Piece, Tracked, Work};
+use crate::kernel::instant::Instant;
 use crate::kernel::name::Name;
-use crate::kernel::sync::{AtomicBool, AtomicUsize, Ordering, fence};
+use crate::kernel::sync::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use std::any::Any;
 use std::fmt;
 use std::future::Future;
@@ -24,6 +25,8 @@ pub(crate) struct Incarnation {
     stopping: AtomicBool,
     /// Whether the supervisor waits for `ready()`, and has not heard it.
     awaited: AtomicBool,
+    /// The last sign of life, in nanoseconds; 0 if there was none.
+    beat: AtomicU64,
     /// Made when it is asked for: it is as large as the rest.
     token: OnceLock<CancellationToken>,
     work: OnceLock<Box<Work>>,
@@ -48,6 +51,7 @@ impl Incarnation {
             running: AtomicUsize::new(1),
             stopping: AtomicBool::new(false),
             awaited: AtomicBool::new(awaited),
+            beat: AtomicU64::new(0),
             token: OnceLock::new(),
             work: OnceLock::new(),
             nested: OnceLock::new(),
@@ -93,6 +97,18 @@ impl Incarnation {
         if self.awaited.load(Ordering::Relaxed) && self.awaited.swap(false, Ordering::Relaxed) {
             self.tell(What::Ready);
         }
+    }
+
+    /// Notes a sign of life, and wakes nobody: the supervisor looks when its time has come.
+    pub(crate) fn beat(&self) {
+        let clock = &self.link.clock;
+        // Never earlier than it was.
+        let now = clock.coarse() + clock.grain();
+        self.beat.store(now.as_nanos(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn last_beat(&self) -> Instant {
+        Instant::from_nanos(self.beat.load(Ordering::Relaxed))
     }
 
     fn tell(&self, what: What) {

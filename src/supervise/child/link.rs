@@ -1,7 +1,7 @@
 //! How children reach their supervisor: one queue, and one waker that is woken once.
 
 use super::exit::ChildExit;
-use crate::kernel::clock::Clock;
+use crate::kernel::clock::{Clock, wake_apart};
 use crate::kernel::sync::Mutex;
 use std::fmt;
 use std::task::Waker;
@@ -54,11 +54,17 @@ impl Link {
     }
 
     pub(crate) fn send(&self, note: Note) {
+        // The child goes on after `ready()`, and may block; after its end it does not.
+        let is_mid_poll = matches!(note.what, What::Ready);
         let mut inbox = self.inbox.lock();
         inbox.notes.push(note);
         let waker = inbox.waker.take();
         drop(inbox);
-        wake(waker);
+        if is_mid_poll {
+            self.wake_apart(waker);
+        } else if let Some(waker) = waker {
+            waker.wake();
+        }
     }
 
     /// Makes the supervisor look for commands.
@@ -67,7 +73,13 @@ impl Link {
         inbox.nudged = true;
         let waker = inbox.waker.take();
         drop(inbox);
-        wake(waker);
+        self.wake_apart(waker);
+    }
+
+    fn wake_apart(&self, waker: Option<Waker>) {
+        if let Some(waker) = waker {
+            wake_apart(waker, &self.runtime);
+        }
     }
 
     /// Swaps the notes that are there into `notes`, which is empty. Whether there was anything; if
@@ -95,6 +107,15 @@ impl Link {
         false
     }
 
+    /// Whether the runtime is shutting down: it then drops what is spawned at once.
+    pub(crate) fn is_down(&self) -> bool {
+        let probe = self.runtime.spawn(std::future::pending::<()>());
+        // By itself it never finishes.
+        let is_down = probe.is_finished();
+        probe.abort();
+        is_down
+    }
+
     /// Nobody sleeps here any more.
     pub(crate) fn close(&self) {
         let waker = self.inbox.lock().waker.take();
@@ -106,12 +127,6 @@ impl Link {
         inbox.nudged = false;
         std::mem::swap(&mut inbox.notes, notes);
         true
-    }
-}
-
-fn wake(waker: Option<Waker>) {
-    if let Some(waker) = waker {
-        waker.wake();
     }
 }
 

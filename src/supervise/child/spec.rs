@@ -168,13 +168,38 @@ pub(crate) struct Policy {
     pub(crate) readiness: Readiness,
     pub(crate) start_timeout: Option<Duration>,
     pub(crate) stop: Stop,
-    pub(crate) budget: Option<RestartBudget>,
-    pub(crate) backoff: Option<RestartBackoff>,
     pub(crate) significant: bool,
     pub(crate) reports: bool,
-    pub(crate) watchdog: Option<Duration>,
     pub(crate) blocking: bool,
     pub(crate) overlap: bool,
+    /// What most children do not have; apart, because there may be very many children.
+    own: Option<Box<Own>>,
+}
+
+/// Settings of a child's own, in place of the supervisor's.
+#[derive(Clone, Debug, Default)]
+struct Own {
+    budget: Option<RestartBudget>,
+    backoff: Option<RestartBackoff>,
+    watchdog: Option<Duration>,
+}
+
+impl Policy {
+    pub(crate) fn budget(&self) -> Option<&RestartBudget> {
+        self.own.as_ref()?.budget.as_ref()
+    }
+
+    pub(crate) fn backoff(&self) -> Option<&RestartBackoff> {
+        self.own.as_ref()?.backoff.as_ref()
+    }
+
+    pub(crate) fn watchdog(&self) -> Option<Duration> {
+        self.own.as_ref()?.watchdog
+    }
+
+    fn own(&mut self) -> &mut Own {
+        self.own.get_or_insert_default()
+    }
 }
 
 impl Default for Policy {
@@ -184,16 +209,16 @@ impl Default for Policy {
             readiness: Readiness::default(),
             start_timeout: Some(Duration::from_secs(30)),
             stop: Stop::default(),
-            budget: None,
-            backoff: None,
             significant: false,
             reports: false,
-            watchdog: None,
             blocking: false,
             overlap: false,
+            own: None,
         }
     }
 }
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl ChildSpec {
     /// A child whose incarnations `factory` makes. It is called for each start, in the supervisor's
@@ -259,14 +284,14 @@ impl ChildSpec {
     }
 
     /// A budget of its own: its failures are charged to it instead of the supervisor's.
-    pub const fn budget(mut self, budget: RestartBudget) -> Self {
-        self.policy.budget = Some(budget);
+    pub fn budget(mut self, budget: RestartBudget) -> Self {
+        self.policy.own().budget = Some(budget);
         self
     }
 
     /// A back-off of its own instead of the supervisor's.
-    pub const fn backoff(mut self, backoff: RestartBackoff) -> Self {
-        self.policy.backoff = Some(backoff);
+    pub fn backoff(mut self, backoff: RestartBackoff) -> Self {
+        self.policy.own().backoff = Some(backoff);
         self
     }
 
@@ -283,6 +308,17 @@ impl ChildSpec {
     /// Default: no. Never for a permanent child, which has no end.
     pub const fn significant(mut self, significant: bool) -> Self {
         self.policy.significant = significant;
+        self
+    }
+
+    /// It promises a [heartbeat](ChildContext::heartbeat) at least each `period` (1 ms to 24 h), from
+    /// when it is ready on. One that misses it hangs, and has crashed: it is stopped as its
+    /// [`stop`](Self::stop) says and started again. Default: no promise.
+    ///
+    /// While the supervisor itself is held up for more than a period nobody is judged: a process
+    /// that was suspended is no proof against its children.
+    pub fn watchdog(mut self, period: Duration) -> Self {
+        self.policy.own().watchdog = Some(period);
         self
     }
 
@@ -308,10 +344,8 @@ impl ChildSpec {
     /// Permanent and significant; `when_spent` without a budget of its own; a bad budget or
     /// back-off.
     pub(crate) fn validate(&self) -> Result<(), ConfigError> {
-        let Policy {
-            restart, budget, ..
-        } = self.policy;
-        if self.policy.significant && restart == Restart::Permanent {
+        let budget = self.policy.budget();
+        if self.policy.significant && self.policy.restart == Restart::Permanent {
             return Err(ConfigError::new(
                 "significant",
                 "true",
@@ -325,10 +359,15 @@ impl ChildSpec {
                 "GiveUp for a child without a budget of its own",
             ));
         }
-        if let Some(budget) = &budget {
+        let watchdog = self.policy.watchdog().unwrap_or(DAY);
+        if !(Duration::from_millis(1)..=DAY).contains(&watchdog) {
+            let value = format!("{watchdog:?}");
+            return Err(ConfigError::new("watchdog", value, "from 1ms to 24h"));
+        }
+        if let Some(budget) = budget {
             budget.validate()?;
         }
-        if let Some(backoff) = &self.policy.backoff {
+        if let Some(backoff) = self.policy.backoff() {
             backoff.validate()?;
         }
         Ok(())

@@ -165,7 +165,7 @@ mod tests {
                 prop_assert_eq!(verdict.is_ok(), allowed);
                 if let Err(next) = verdict {
                     // The first second at which the list has room.
-                    let first = (now..).find(|&time| inside(time) < reboots as usize).unwrap();
+                    let first = (now..=now + within).find(|&time| inside(time) < reboots as usize).unwrap();
                     prop_assert_eq!(next, at(first));
                 } else {
                     charges.charge(cap, at(now));

@@ -301,16 +301,13 @@ impl Core {
             match course.rung {
                 Rung::Process => course.scope = Name::from("process"),
                 Rung::Human => {}
-                rung => match self.groups.members(course.component, rung) {
-                    Some((members, scope)) => {
-                        course.members = members;
-                        course.scope = scope;
-                    }
-                    None => {
+                rung => {
+                    let Some(found) = self.groups.members(course.component, rung) else {
                         self.climb(course, Some(Skip::NotApplicable));
                         continue;
-                    }
-                },
+                    };
+                    (course.members, course.scope) = found;
+                }
             }
             return;
         }

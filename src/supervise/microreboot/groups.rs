@@ -67,6 +67,7 @@ impl Groups {
         }
     }
 
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.parts.len()
     }
@@ -173,6 +174,22 @@ mod tests {
         assert_eq!(groups.len(), 1);
     }
 
+    #[test]
+    fn mr5a_what_never_came_to_run_is_in_no_group() {
+        let mut groups = Groups::default();
+        let db = add(&mut groups, &[], Some("shop"));
+        let gone = add(&mut groups, &[db], Some("shop"));
+        groups.retire(gone);
+        for rung in [Rung::Component, Rung::Group, Rung::Subtree] {
+            assert_eq!(groups.members(db, rung).unwrap().0, [db]);
+        }
+        assert_eq!(groups.find("c1"), None);
+    }
+
+    fn reaches(edges: &[Vec<usize>], from: usize, to: usize) -> bool {
+        from == to || edges[from].iter().any(|&need| reaches(edges, need, to))
+    }
+
     proptest! {
         #[test]
         fn mr5a_the_group_is_what_can_reach_the_component(
@@ -184,9 +201,6 @@ mod tests {
                 let needs: Vec<_> = needs.iter().filter(|_| at > 0).map(|need| need.index(at)).collect();
                 add(&mut groups, &needs, None);
                 edges.push(needs);
-            }
-            fn reaches(edges: &[Vec<usize>], from: usize, to: usize) -> bool {
-                from == to || edges[from].iter().any(|&need| reaches(edges, need, to))
             }
             for of in 0..edges.len() {
                 let expected: Vec<_> = (0..edges.len()).filter(|&at| reaches(&edges, at, of)).collect();

@@ -43,22 +43,23 @@ pub(crate) async fn run(clock: &Clock, limit: Duration, hook: Hook) -> PhaseResu
     }
 }
 
-/// What the future comes to, unless the clock is faster. A clock without timers has no limits.
+/// What the future comes to, unless the clock is faster, also while code that blocks holds up the
+/// timers of the runtime. A clock without timers has no limits.
 pub(crate) async fn within<F: Future + Unpin>(
     clock: &Clock,
     limit: Duration,
     future: &mut F,
 ) -> Option<F::Output> {
-    let Ok(sleep) = clock.sleep_until(clock.now() + limit) else {
+    let Ok(mut alarm) = clock.outside_alarm() else {
         return Some(future.await);
     };
-    let mut sleep = pin!(sleep);
+    alarm.set(Some(clock.now() + limit));
     let mut future = pin!(future);
     poll_fn(|cx| {
         if let Poll::Ready(output) = future.as_mut().poll(cx) {
             return Poll::Ready(Some(output));
         }
-        sleep.as_mut().poll(cx).map(|()| None)
+        alarm.poll_ring(cx).map(|()| None)
     })
     .await
 }

@@ -13,7 +13,6 @@ use crate::kernel::sync::Mutex;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::SystemTime;
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex as Turnstile, Notify};
 
@@ -61,10 +60,6 @@ impl Inner {
             at,
             wall: wall.unwrap_or(self.started.wall),
         }
-    }
-
-    pub(crate) fn wall(&self) -> SystemTime {
-        self.now().wall
     }
 
     /// Decides something under the lock; what there is to tell is told after it.

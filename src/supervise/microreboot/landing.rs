@@ -42,11 +42,6 @@ impl<T: Clone> Landing<T> {
         wake_all(wakers.into_iter().map(|(_, waker)| waker).collect());
         true
     }
-
-    /// The result, if it is there.
-    pub(crate) fn result(&self) -> Option<T> {
-        self.waiting.lock().result.clone()
-    }
 }
 
 /// A seat among those that wait. Dropping it leaves nothing behind.

@@ -18,7 +18,7 @@ use crate::kernel::name::Name;
 use crate::kernel::sync::Mutex;
 use std::fmt;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::SystemTime;
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex as Turnstile, Notify};
@@ -31,6 +31,16 @@ use tokio::sync::{Mutex as Turnstile, Notify};
 #[derive(Clone, Debug)]
 pub struct MicrorebootManager {
     pub(crate) inner: Arc<Inner>,
+}
+
+/// A handle that does not keep the manager.
+#[derive(Clone, Debug)]
+pub(crate) struct WeakManager(Weak<Inner>);
+
+impl WeakManager {
+    pub(crate) fn is_there(&self) -> bool {
+        self.0.strong_count() > 0
+    }
 }
 
 /// Why a manager did not start.
@@ -182,6 +192,26 @@ impl MicrorebootManager {
         }
     }
 
+    /// Tells managers apart while there is a handle, weak ones included.
+    pub(crate) fn id(&self) -> usize {
+        Arc::as_ptr(&self.inner).addr()
+    }
+
+    /// A handle that does not keep it.
+    pub(crate) fn downgrade(&self) -> WeakManager {
+        WeakManager(Arc::downgrade(&self.inner))
+    }
+
+    /// Where its tasks run.
+    pub(crate) fn runtime(&self) -> &Handle {
+        &self.inner.runtime
+    }
+
+    /// What its limits are measured by.
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.inner.clock
+    }
+
     /// Its name.
     pub fn name(&self) -> &Name {
         &self.inner.name
@@ -198,6 +228,7 @@ impl MicrorebootManager {
     /// println!("{}", outcome.name());
     /// # }
     /// ```
+    #[expect(clippy::needless_pass_by_value, reason = "a report is handed over")]
     pub fn report(&self, report: Report) -> Reported {
         self.take(&report, Trigger::Report)
     }

@@ -305,6 +305,19 @@ mod tests {
     }
 
     #[test]
+    fn mr1d_a_cleanup_that_still_runs_blocks_the_start_although_it_is_optional() {
+        let member = Member {
+            needs_cleanup: false,
+            ..PLAIN
+        };
+        let (steps, _) = run(vec![member], |step, _| match step {
+            Step::Cleanup(_) => PhaseResult::Orphaned,
+            _ => PhaseResult::Done,
+        });
+        assert!(!steps.iter().any(|step| matches!(step, Step::Start(..))));
+    }
+
+    #[test]
     fn mr1d_an_orphan_blocks_the_start_and_what_was_killed_does_not() {
         let with = |stopped: PhaseResult| {
             run(vec![PLAIN], |step, _| match step {

@@ -9,7 +9,7 @@ use super::machine::Machine;
 use crate::kernel::clock::Clock;
 use crate::kernel::config::ConfigError;
 use crate::kernel::name::Name;
-use crate::supervise::budget::{RestartBackoff, RestartBudget};
+use crate::supervise::budget::{Pausing, RestartBackoff, RestartBudget};
 use crate::supervise::child::{ChildContext, ChildExit, ChildSpec, Link, Readiness, Stop};
 use std::any::Any;
 use std::sync::{Arc, Weak};
@@ -22,6 +22,7 @@ use tokio::runtime::Handle;
 /// | [`strategy`](Self::strategy) | one for one | children that depend on each other say so |
 /// | [`budget`](Self::budget) | 8 restarts in 60 s | a blip is survived; what restarting does not cure goes up |
 /// | [`backoff`](Self::backoff) | 100 ms, doubled up to 30 s | a dependency gets time to come back |
+/// | [`pausing`](Self::pausing) | off | only the top of a tree has nobody above it |
 /// | [`never_give_up`](Self::never_give_up) | no | a failure that nobody hears of is the worst |
 /// | [`auto_shutdown`](Self::auto_shutdown) | never | OTP's |
 #[derive(Clone, Debug)]
@@ -66,6 +67,25 @@ impl SupervisorBuilder {
     pub const fn never_give_up(mut self, never: bool) -> Self {
         self.rules.never_give_up = never;
         self
+    }
+
+    /// Pauses its restarts when there are too many failures, instead of giving up: what runs goes on,
+    /// what failed waits, and then all of it tries again. The [budget](Self::budget) then only
+    /// counts. Default: off.
+    pub const fn pausing(mut self, pausing: Pausing) -> Self {
+        self.rules.pausing = Some(pausing);
+        self
+    }
+
+    /// For children that come and go: at the end they are stopped at the same time.
+    pub(super) const fn dynamic(mut self, max_children: u32) -> Self {
+        self.rules.stops_together = true;
+        self.rules.max_children = Some(max_children);
+        self
+    }
+
+    pub(super) const fn name(&self) -> &Name {
+        &self.name
     }
 
     /// Whether it ends with its significant children. Default: [`AutoShutdown::Never`].
@@ -113,17 +133,15 @@ impl SupervisorBuilder {
     pub async fn start(self) -> Result<Supervisor, StartError> {
         let runtime = Handle::try_current().map_err(|_| StartError::NoRuntime)?;
         let clock = self.clock.clone().unwrap_or_default();
-        let timer = clock.sleep_until(clock.now());
-        drop(timer.map_err(|_| StartError::NoRuntime)?);
         let (core, driver) = self.build(Link::new(clock, runtime.clone()), None)?;
         runtime.spawn(driver);
         let unless_dropped = StopOnDrop(Some(core));
         let core = unless_dropped.wait().await;
         match core.ended() {
-            None => Ok(Supervisor::new(core)),
             Some(Ended::NotStarted(error)) => Err(StartError::clone(error)),
-            Some(Ended::GaveUp(gave_up)) => Err(StartError::GaveUp(gave_up.clone())),
-            Some(_) => Err(StartError::Stopped),
+            Some(Ended::Killed) => Err(StartError::Stopped),
+            // It may have ended since: that is told by the handle.
+            _ => Ok(Supervisor::new(core)),
         }
     }
 
@@ -131,7 +149,13 @@ impl SupervisorBuilder {
         let Rules {
             budget, backoff, ..
         } = &self.rules;
-        if self.rules.never_give_up {
+        if let Some(pausing) = &self.rules.pausing {
+            pausing.validate()?;
+        }
+        if self.rules.max_children.is_some() {
+            self.validate_dynamic()?;
+        }
+        if self.rules.goes_on() {
             budget.validate()?;
             backoff.validate()?;
         } else {
@@ -139,19 +163,31 @@ impl SupervisorBuilder {
         }
         for child in &self.children {
             child.validate()?;
-            self.validate_in_it(child)?;
+            validate_in(&self.rules, child)?;
         }
         Ok(())
     }
 
-    /// Checks a child against the supervisor's own settings.
-    fn validate_in_it(&self, child: &ChildSpec) -> Result<(), ConfigError> {
-        validate_in(&self.rules, child)
+    fn validate_dynamic(&self) -> Result<(), ConfigError> {
+        let max = self.rules.max_children.unwrap_or(0);
+        if !(1..=MOST_CHILDREN).contains(&max) {
+            let allowed = format!("from 1 to {MOST_CHILDREN}");
+            return Err(ConfigError::new("max_children", max, allowed));
+        }
+        if self.rules.strategy != Strategy::OneForOne {
+            return Err(ConfigError::new(
+                "strategy",
+                "a group",
+                "one for one under a dynamic supervisor",
+            ));
+        }
+        Ok(())
     }
 
     fn build(self, link: Link, parent: Option<Parent>) -> Result<(Arc<Core>, Driver), StartError> {
         self.validate()?;
         let mut machine = Machine::new(self.name, self.rules);
+        machine.reserve(self.children.len());
         for child in &self.children {
             if machine
                 .list(child.id.clone(), child.policy.clone())
@@ -160,11 +196,15 @@ impl SupervisorBuilder {
                 return Err(StartError::Duplicate(child.id.clone()));
             }
         }
+        let alarm = link.clock.outside_alarm();
+        let alarm = alarm.map_err(|_| StartError::NoRuntime)?;
         let core = Arc::new(Core::new(machine, link));
-        let driver = Driver::new(core.clone(), self.children, parent);
+        let driver = Driver::new(core.clone(), self.children, alarm, parent);
         Ok((core, driver))
     }
 }
+
+const MOST_CHILDREN: u32 = 10_000_000;
 
 /// Checks a child against the settings of its supervisor.
 pub(super) fn validate_in(rules: &Rules, child: &ChildSpec) -> Result<(), ConfigError> {
@@ -176,13 +216,13 @@ pub(super) fn validate_in(rules: &Rules, child: &ChildSpec) -> Result<(), Config
             "false under a supervisor whose auto_shutdown is never",
         ));
     }
-    let own = policy.budget.is_some() || policy.backoff.is_some();
-    if own && !(policy.budget.is_none() && rules.never_give_up) {
-        let budget = policy.budget.as_ref().unwrap_or(&rules.budget);
-        let backoff = policy.backoff.as_ref().unwrap_or(&rules.backoff);
+    let own = policy.budget().is_some() || policy.backoff().is_some();
+    if own && !(policy.budget().is_none() && rules.goes_on()) {
+        let budget = policy.budget().unwrap_or(&rules.budget);
+        let backoff = policy.backoff().unwrap_or(&rules.backoff);
         budget.check_with(backoff)?;
     }
-    if rules.never_give_up && policy.budget.is_some() && !policy.reports {
+    if rules.goes_on() && policy.budget().is_some() && !policy.reports {
         return Err(ConfigError::new(
             "when_spent",
             "GiveUp",

@@ -1,6 +1,6 @@
 //! How a supervisor treats its children.
 
-use crate::supervise::budget::{RestartBackoff, RestartBudget};
+use crate::supervise::budget::{Pausing, RestartBackoff, RestartBudget};
 
 /// Which children are restarted when one has failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -49,8 +49,22 @@ pub(crate) struct Rules {
     pub(crate) budget: RestartBudget,
     pub(crate) backoff: RestartBackoff,
     pub(crate) never_give_up: bool,
+    pub(crate) pausing: Option<Pausing>,
     pub(crate) auto_shutdown: AutoShutdown,
     /// At the end all children are stopped at the same time, not one after the other.
     pub(crate) stops_together: bool,
+    pub(crate) max_children: Option<u32>,
     pub(crate) seed: Option<u64>,
+}
+
+impl Rules {
+    /// Whether children come and go: one that is over is not listed any more.
+    pub(crate) const fn is_dynamic(&self) -> bool {
+        self.max_children.is_some()
+    }
+
+    /// Whether a spent budget ends nothing.
+    pub(crate) const fn goes_on(&self) -> bool {
+        self.never_give_up || self.pausing.is_some()
+    }
 }

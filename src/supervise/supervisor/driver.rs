@@ -1,13 +1,15 @@
 //! The task of a supervisor: carries out what the machine decides.
 
+use super::builder::validate_in;
 use super::core::{Command, Core, Reply};
 use super::error::{CommandError, Ended};
 use super::machine::{Decision, Machine, Out, Start};
 use super::trace::trace;
-use crate::kernel::clock::Sleep;
+use crate::kernel::clock::OutsideAlarm;
 use crate::kernel::instant::Instant;
 use crate::supervise::child::{
-    ChildContext, ChildSpec, Incarnation, Launch, Launched, Note, What, WhenSpent, guarded,
+    ChildContext, ChildExit, ChildSpec, Incarnation, Launch, Launched, Note, What, WhenSpent,
+    guarded,
 };
 use std::future::Future;
 use std::pin::Pin;
@@ -26,9 +28,11 @@ pub(super) struct Driver {
     out: Out<Reply>,
     has_begun: bool,
     nearest: Option<Instant>,
-    alarm: Pin<Box<Option<Sleep>>>,
-    alarm_at: Option<Instant>,
+    /// Rings although children block the runtime.
+    alarm: OutsideAlarm,
     parent: Option<Parent>,
+    /// The runtime drops its tasks: children that are gone have not failed.
+    is_going_down: bool,
 }
 
 #[derive(Default)]
@@ -38,6 +42,8 @@ struct Slot {
     is_supervisor: bool,
     incarnation: Option<Arc<Incarnation>>,
     task: Option<Launched>,
+    /// The incarnation was aborted, by this task.
+    is_aborted: bool,
 }
 
 /// The child's side of a supervisor that is a child.
@@ -48,7 +54,12 @@ pub(super) struct Parent {
 
 impl Driver {
     /// The children are listed in the machine already, in the same order.
-    pub(super) fn new(core: Arc<Core>, children: Vec<ChildSpec>, parent: Option<Parent>) -> Self {
+    pub(super) fn new(
+        core: Arc<Core>,
+        children: Vec<ChildSpec>,
+        alarm: OutsideAlarm,
+        parent: Option<Parent>,
+    ) -> Self {
         let mut driver = Self {
             core,
             slots: Vec::with_capacity(children.len()),
@@ -56,9 +67,9 @@ impl Driver {
             out: Out::default(),
             has_begun: false,
             nearest: None,
-            alarm: Box::pin(None),
-            alarm_at: None,
+            alarm,
             parent,
+            is_going_down: false,
         };
         for child in children {
             driver.slots.push(Slot::of(child));
@@ -95,6 +106,12 @@ impl Driver {
     fn take_notes(&mut self) {
         let now = self.now();
         let mut notes = std::mem::take(&mut self.notes);
+        if notes.iter().any(|note| self.was_dropped(note)) {
+            self.is_going_down = self.core.link.is_down();
+        }
+        if self.is_going_down {
+            return guarded(|| drop(notes));
+        }
         self.decide(|machine, out| {
             for Note { key, run, what } in notes.drain(..) {
                 match what {
@@ -107,6 +124,15 @@ impl Driver {
             }
         });
         self.notes = notes;
+    }
+
+    /// Whether the child's task was dropped by somebody else, which can only be the runtime.
+    fn was_dropped(&self, note: &Note) -> bool {
+        let exit = match &note.what {
+            What::Exited { exit, .. } => exit,
+            What::Ready | What::Drained => return false,
+        };
+        matches!(exit, ChildExit::Killed) && !self.slots[note.key as usize].is_aborted
     }
 
     fn take_commands(&mut self) {
@@ -129,8 +155,11 @@ impl Driver {
     }
 
     fn add(&mut self, spec: ChildSpec, to: Reply, now: Instant) {
-        if let Err(error) = spec.validate() {
-            let _ = to.send(Err(CommandError::Config(error)));
+        let checked = spec
+            .validate()
+            .and_then(|()| validate_in(&self.core.machine.lock().rules, &spec));
+        if let Err(error) = checked {
+            guarded(|| drop(to.send(Err(CommandError::Config(error)))));
             return guarded(|| drop(spec));
         }
         let mut key = None;
@@ -164,7 +193,12 @@ impl Driver {
                         guarded(|| incarnation.signal());
                     }
                 }
-                Decision::Abort(key) => self.slots[key as usize].abort(),
+                Decision::Abort(key) => {
+                    let slot = &mut self.slots[key as usize];
+                    slot.is_aborted = true;
+                    slot.abort();
+                }
+                Decision::Watch { key, run, at } => self.watch((key, run), at),
                 Decision::Forget(key) => self.forget(key),
                 Decision::Spent(key, spent) => {
                     if let Some(WhenSpent::Report(hook)) = self.when_spent(key) {
@@ -185,6 +219,17 @@ impl Driver {
         Some(Poll::Pending)
     }
 
+    /// Asks for the last sign of life of a child.
+    fn watch(&mut self, (key, run): (u32, u64), at: Instant) {
+        let slot = self.slots.get(key as usize);
+        let Some(incarnation) = slot.and_then(|slot| slot.incarnation.as_ref()) else {
+            return;
+        };
+        let last = incarnation.last_beat();
+        let now = self.now();
+        self.decide(|machine, out| machine.beaten((key, run), (at, last), now, out));
+    }
+
     fn when_spent(&self, key: u32) -> Option<WhenSpent> {
         Some(self.slots.get(key as usize)?.when_spent.clone())
     }
@@ -196,6 +241,7 @@ impl Driver {
             drop(nested);
         }
         guarded(|| drop(slot));
+        self.core.machine.lock().forgotten(key);
     }
 
     fn start(&mut self, start: Start) {
@@ -219,6 +265,7 @@ impl Driver {
             let replaced = self.core.nested.lock().insert(key, nested);
             drop(replaced);
         }
+        slot.is_aborted = false;
         let replaced = slot.incarnation.replace(incarnation.clone());
         guarded(|| drop(replaced));
         match factory.launch(ChildContext::new(incarnation.clone()), blocking) {
@@ -241,26 +288,8 @@ impl Driver {
 
     /// Sees to it that the nearest deadline wakes this task; whether it has passed already.
     fn is_due(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some(nearest) = self.nearest else {
-            self.alarm.set(None);
-            self.alarm_at = None;
-            return false;
-        };
-        // An alarm that rings too early costs less than to set it anew each time.
-        if self.alarm_at.is_none_or(|at| nearest < at) {
-            self.alarm
-                .set(self.core.link.clock.sleep_until(nearest).ok());
-            self.alarm_at = Some(nearest);
-        }
-        let Some(alarm) = self.alarm.as_mut().as_pin_mut() else {
-            return false;
-        };
-        if alarm.poll(cx).is_pending() {
-            return false;
-        }
-        self.alarm.set(None);
-        self.alarm_at = None;
-        true
+        self.alarm.set(self.nearest);
+        self.alarm.poll_ring(cx).is_ready()
     }
 
     fn hears_parent(&mut self, cx: &mut Context<'_>) -> bool {
@@ -304,6 +333,9 @@ impl Future for Driver {
             this.decide(|machine, out| machine.begin(now, out));
         }
         for _ in 0..TURN {
+            if this.is_going_down {
+                return Poll::Pending;
+            }
             match this.carry_out() {
                 Some(Poll::Ready(ended)) => {
                     this.hand_over_orphans();
@@ -361,6 +393,7 @@ impl Slot {
             is_supervisor: spec.is_supervisor,
             incarnation: None,
             task: None,
+            is_aborted: false,
         }
     }
 

@@ -106,6 +106,8 @@ pub enum CommandError {
     NotFound,
     /// A child with this id is there already.
     Duplicate,
+    /// There are as many children as there may be.
+    Full,
     /// The child runs.
     Running,
     /// The child is being restarted, or is on its way up.
@@ -129,6 +131,7 @@ impl fmt::Display for CommandError {
         f.write_str(match self {
             Self::NotFound => "no child has this id",
             Self::Duplicate => "a child with this id is there already",
+            Self::Full => "there are as many children as there may be",
             Self::Running => "the child runs",
             Self::Restarting => "the child is being restarted",
             Self::Stopping => "the child is being stopped",

@@ -66,6 +66,24 @@ pub enum SupervisorEventKind {
         /// The child.
         child: Name,
     },
+    /// A child gave no sign of life for longer than it [promised]; it counts as crashed.
+    ///
+    /// [promised]: crate::supervise::child::ChildSpec::watchdog
+    Hung {
+        /// The child.
+        child: Name,
+        /// Its incarnation.
+        incarnation: u64,
+        /// How long it has been silent.
+        silent: Duration,
+    },
+    /// There were too many failures: what failed waits, and what runs goes on.
+    Paused {
+        /// For how long.
+        length: Duration,
+    },
+    /// The pause is over, and what waited tries again.
+    Resumed,
     /// A child's own budget is spent, and it is left stopped.
     Spent {
         /// The child.
@@ -97,6 +115,9 @@ impl SupervisorEventKind {
             Self::Restarting { .. } => "restarting",
             Self::Orphaned { .. } => "orphaned",
             Self::OrphanEnded { .. } => "orphan_ended",
+            Self::Hung { .. } => "hung",
+            Self::Paused { .. } => "paused",
+            Self::Resumed => "resumed",
             Self::Spent { .. } => "spent",
             Self::Stopped { .. } => "stopped",
             Self::Forgotten { .. } => "forgotten",
@@ -113,12 +134,13 @@ impl SupervisorEventKind {
             | Self::StartFailed { child, .. }
             | Self::Restarting { child, .. }
             | Self::Orphaned { child, .. }
+            | Self::Hung { child, .. }
             | Self::OrphanEnded { child }
             | Self::Spent { child }
             | Self::Stopped { child }
             | Self::Forgotten { child } => Some(child),
             Self::GaveUp(gave_up) => Some(&gave_up.child),
-            Self::Ended => None,
+            Self::Paused { .. } | Self::Resumed | Self::Ended => None,
         }
     }
 }

@@ -5,7 +5,7 @@ use super::core::{Command, Core};
 use super::error::{CommandError, Ended, Terminated};
 use super::event::SupervisorEvent;
 use super::machine::Done;
-use super::snapshot::TreeSnapshot;
+use super::snapshot::{Phase, TreeSnapshot};
 use crate::kernel::event::Subscriber;
 use crate::kernel::name::Name;
 use crate::supervise::child::ChildSpec;
@@ -35,6 +35,15 @@ impl Supervisor {
 
     pub(super) const fn new(core: Arc<Core>) -> Self {
         Self { core }
+    }
+
+    pub(super) const fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
+    /// Tells supervisors apart while there is a handle.
+    pub(crate) fn id(&self) -> usize {
+        Arc::as_ptr(&self.core).addr()
     }
 
     /// Its name.
@@ -139,7 +148,8 @@ impl Supervisor {
     pub fn nested(&self, id: &str) -> Option<Self> {
         let key = self.core.machine.lock().children().find(id)?;
         let core = self.core.nested_core(key)?;
-        Some(Self { core })
+        // Its handles keep what is left of it after its end.
+        core.ended().is_none().then_some(Self { core })
     }
 
     /// Subscribes to what happens from now on; of `capacity` events that wait to be received the
@@ -150,7 +160,7 @@ impl Supervisor {
 }
 
 impl Core {
-    fn nested_core(&self, key: u32) -> Option<Arc<Self>> {
+    pub(super) fn nested_core(&self, key: u32) -> Option<Arc<Self>> {
         let incarnation = self.nested.lock().get(&key).cloned()?;
         incarnation.nested()?.downcast().ok()
     }
@@ -160,6 +170,10 @@ impl Core {
         let (mut tree, keys) = self.machine.lock().snapshot(now);
         for (child, key) in tree.children.iter_mut().zip(keys) {
             child.tree = self.nested_core(key).map(|nested| nested.snapshot());
+        }
+        if self.ended().is_some() {
+            // Also if it was killed, which its machine never heard of.
+            tree.phase = Phase::Ended;
         }
         tree
     }

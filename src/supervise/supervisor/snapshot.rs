@@ -17,6 +17,8 @@ pub struct TreeSnapshot {
     pub phase: Phase,
     /// Restarts that its budget counts now.
     pub restarts_in_window: u32,
+    /// How long it pauses yet, if it does.
+    pub pause_left: Option<Duration>,
     /// Its children, in the order of their starts.
     pub children: Vec<ChildSnapshot>,
 }
@@ -149,6 +151,7 @@ impl<T> Machine<T> {
             name: self.name.clone(),
             phase: self.phase(),
             restarts_in_window: self.used(now),
+            pause_left: Some(self.pause_left(now)).filter(|left| !left.is_zero()),
             children,
         };
         (tree, keys)

@@ -33,6 +33,16 @@ pub(super) fn trace(supervisor: &Name, event: &SupervisorEvent) {
         SupervisorEventKind::Orphaned { .. } | SupervisorEventKind::Spent { .. } => {
             warn!(target: "backstop::supervise", supervisor, seq, child, "{what}");
         }
+        SupervisorEventKind::Hung {
+            silent,
+            incarnation,
+            ..
+        } => {
+            warn!(target: "backstop::supervise", supervisor, seq, child, incarnation, ?silent, "{what}");
+        }
+        SupervisorEventKind::Paused { length } => {
+            warn!(target: "backstop::supervise", supervisor, seq, ?length, "{what}");
+        }
         SupervisorEventKind::Restarting { delay, .. } => {
             info!(target: "backstop::supervise", supervisor, seq, child, ?delay, "{what}");
         }

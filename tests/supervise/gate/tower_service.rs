@@ -143,3 +143,13 @@ fn mr8n_a_call_over_a_service_that_was_not_asked_is_not_made_blindly() {
     assert_eq!(service.call("GET").now_or_never().unwrap().unwrap(), "GET");
     assert!(gate.enter(Idempotence::Unknown).is_ok());
 }
+
+#[test]
+fn mr8a_a_call_that_is_dropped_before_it_is_polled_is_not_bad() {
+    let (gate, _clock) = gate(config());
+    let mut service = layered(&gate, &Inner::default());
+    assert!(poll_ready(&mut service).is_ready());
+    drop(service.call("GET"));
+    assert_eq!((gate.seen().bad, gate.seen().all), (0, 1));
+    assert_eq!(gate.in_flight(), 0);
+}

@@ -40,10 +40,12 @@ impl<H: Deref<Target = Machine>, F, C> Guarded<H, F, C> {
     #[inline]
     pub(super) fn new(
         future: F,
-        inside: Inside<H>,
+        mut inside: Inside<H>,
         idempotence: Idempotence,
         classifier: C,
     ) -> Self {
+        // It is made, and may be dropped before it is polled.
+        inside.set_running(false);
         Self {
             future: Some(future),
             inside,

@@ -1,5 +1,10 @@
 //! A call that is inside.
 
+#![expect(
+    clippy::inline_always,
+    reason = "a call that is not inlined moves its ticket through memory: 30 instructions more"
+)]
+
 use super::config::Idempotence;
 use super::machine::{Admitted, Machine};
 use super::stripe::Cut;
@@ -36,7 +41,7 @@ fn identity(waker: &Waker) -> (usize, usize) {
 
 impl<H: Deref<Target = Machine>> Inside<H> {
     /// Of a call that went in, and whose future is about to be made.
-    #[inline]
+    #[inline(always)]
     pub(super) fn new(handle: H, admitted: Admitted) -> Self {
         Self {
             handle,
@@ -46,18 +51,18 @@ impl<H: Deref<Target = Machine>> Inside<H> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn is_over(&self) -> bool {
         self.admitted.is_none()
     }
 
     /// User code begins or ends.
-    #[inline]
+    #[inline(always)]
     pub(super) fn set_running(&mut self, is_running: bool) {
         self.is_running = is_running;
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn end(&mut self, outcome: Outcome) {
         if self.waits.is_some() {
             self.forget();
@@ -76,7 +81,7 @@ impl<H: Deref<Target = Machine>> Inside<H> {
     }
 
     /// Whether the call was cut since it began to wait.
-    #[inline]
+    #[inline(always)]
     pub(super) fn is_cut(&self) -> bool {
         self.waits.is_some() && self.is_cut_now()
     }

@@ -4,6 +4,11 @@
 //! same word, so a caller and the one who shuts need no fence between them: either the caller's
 //! exchange comes first and is counted, or it reads the bit and goes back.
 
+#![expect(
+    clippy::inline_always,
+    reason = "a call that is not inlined moves its ticket through memory: 30 instructions more"
+)]
+
 use super::wakers::{Key, Wakers};
 use crate::kernel::stripe::{default_stripes, thread_number};
 use crate::kernel::sync::{AtomicU64, Mutex, Ordering, wake_all};
@@ -57,7 +62,7 @@ pub(super) struct Stripes {
     generation: AtomicU64,
     /// Callers who went in during this generation, or before it, are to go.
     cut: AtomicU64,
-    stripes: Box<[CachePadded<Stripe>]>,
+    lanes: Box<[CachePadded<Stripe>]>,
     /// Who waits for the last one inside to go.
     drainers: Mutex<Wakers>,
 }
@@ -110,30 +115,30 @@ impl Stripes {
         Self {
             generation: AtomicU64::new(1),
             cut: AtomicU64::new(0),
-            stripes: (0..default_stripes())
+            lanes: (0..default_stripes())
                 .map(|_| CachePadded::new(Stripe::new()))
                 .collect(),
             drainers: Mutex::new(Wakers::default()),
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn mine(&self) -> usize {
         // Their number is a power of two.
-        thread_number() & (self.stripes.len() - 1)
+        thread_number() & (self.lanes.len() - 1)
     }
 
     /// One load.
     #[inline]
     pub(super) fn is_shut(&self) -> bool {
-        self.stripes[self.mine()].word.load(Ordering::Acquire) & SHUT != 0
+        self.lanes[self.mine()].word.load(Ordering::Acquire) & SHUT != 0
     }
 
     /// Goes in, uncounted: one load.
-    #[inline]
+    #[inline(always)]
     pub(super) fn pass(&self) -> Result<Ticket, Shut> {
         let stripe = self.mine();
-        if self.stripes[stripe].word.load(Ordering::Acquire) & SHUT != 0 {
+        if self.lanes[stripe].word.load(Ordering::Acquire) & SHUT != 0 {
             return Err(Shut);
         }
         Ok(Ticket {
@@ -143,10 +148,10 @@ impl Stripes {
     }
 
     /// Goes in, counted: one exchange.
-    #[inline]
+    #[inline(always)]
     pub(super) fn enter(&self) -> Result<Ticket, Shut> {
         let index = self.mine();
-        let stripe = &self.stripes[index];
+        let stripe = &self.lanes[index];
         loop {
             let generation = self.generation.load(Ordering::Acquire);
             // Callers at a shut gate do not write: who waits for it to be empty would count them.
@@ -172,11 +177,9 @@ impl Stripes {
     }
 
     /// Adds to a stripe's word, and wakes who waits for the gate to be empty if it may be.
-    #[inline]
+    #[inline(always)]
     fn go(&self, stripe: usize, change: u64) -> u64 {
-        let before = self.stripes[stripe]
-            .word
-            .fetch_add(change, Ordering::Release);
+        let before = self.lanes[stripe].word.fetch_add(change, Ordering::Release);
         if before & SHUT != 0 && inside(before.wrapping_add(change)) == 0 {
             self.may_be_empty();
         }
@@ -186,7 +189,7 @@ impl Stripes {
     /// The ended calls of the word have begun anew at zero.
     #[cold]
     fn carry(&self, stripe: usize) {
-        self.stripes[stripe]
+        self.lanes[stripe]
             .carried
             .fetch_add(1 << 32, Ordering::Relaxed);
     }
@@ -199,10 +202,10 @@ impl Stripes {
     }
 
     /// A call has ended: one exchange, and one add if it did not end well.
-    #[inline]
+    #[inline(always)]
     pub(super) fn leave(&self, ticket: Ticket, end: End) {
         if end != End::Well {
-            let stripe = &self.stripes[ticket.stripe];
+            let stripe = &self.lanes[ticket.stripe];
             let counter = if end == End::Slow {
                 &stripe.slow
             } else {
@@ -229,7 +232,7 @@ impl Stripes {
     }
 
     pub(super) fn refuse(&self) {
-        self.stripes[self.mine()]
+        self.lanes[self.mine()]
             .refused
             .fetch_add(1, Ordering::Relaxed);
     }
@@ -254,7 +257,7 @@ impl Stripes {
         key: &mut Option<Key>,
         waker: &Waker,
     ) -> Result<(), Cut> {
-        let pending = &self.stripes[ticket.stripe].pending;
+        let pending = &self.lanes[ticket.stripe].pending;
         // Cloned, and the old one dropped, while nothing is locked.
         let waker = waker.clone();
         let mut wakers = pending.lock();
@@ -280,13 +283,13 @@ impl Stripes {
 
     /// It waits no longer.
     pub(super) fn forget(&self, ticket: Ticket, key: Key) {
-        let waker = self.stripes[ticket.stripe].pending.lock().remove(key);
+        let waker = self.lanes[ticket.stripe].pending.lock().remove(key);
         drop(waker);
     }
 
     /// Nobody goes in from here on. Not by two threads at once.
     pub(super) fn shut(&self) {
-        for stripe in &self.stripes {
+        for stripe in &self.lanes {
             stripe.word.fetch_or(SHUT, Ordering::AcqRel);
         }
     }
@@ -295,7 +298,7 @@ impl Stripes {
     pub(super) fn open(&self) {
         // Published by the exchanges below: who goes in sees this generation.
         self.generation.fetch_add(1, Ordering::Release);
-        for stripe in &self.stripes {
+        for stripe in &self.lanes {
             stripe.word.fetch_and(!SHUT, Ordering::Release);
         }
     }
@@ -307,7 +310,7 @@ impl Stripes {
         self.cut
             .store(self.generation.load(Ordering::Relaxed), Ordering::Release);
         let mut wakers = Vec::new();
-        for stripe in &self.stripes {
+        for stripe in &self.lanes {
             wakers.append(&mut stripe.pending.lock().take());
         }
         (inside, wakers)
@@ -315,7 +318,7 @@ impl Stripes {
 
     /// How many are inside. Of a shut gate, each who has gone is missing.
     pub(super) fn inside(&self) -> u64 {
-        self.stripes
+        self.lanes
             .iter()
             .map(|stripe| inside(stripe.word.load(Ordering::Acquire)))
             .sum()
@@ -352,7 +355,7 @@ impl Stripes {
 
     pub(super) fn sums(&self) -> Sums {
         let mut sums = Sums::default();
-        for stripe in &self.stripes {
+        for stripe in &self.lanes {
             let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
             sums.failed = sums.failed.saturating_add(load(&stripe.failed));
             sums.slow = sums.slow.saturating_add(load(&stripe.slow));

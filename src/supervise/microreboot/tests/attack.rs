@@ -27,7 +27,8 @@ fn mr4f_a_runtime_that_goes_away_leaves_no_reporter_waiting() {
             .unwrap()
     };
     let gone = runtime();
-    let reported = gone.block_on(async {
+    let mut slot = None;
+    gone.block_on(async {
         let rig = Rig::new(MicrorebootConfig::default()).await;
         rig.add("a", &[]);
         rig.world.set("verify a", &[Goes::Hangs]);
@@ -36,10 +37,10 @@ fn mr4f_a_runtime_that_goes_away_leaves_no_reporter_waiting() {
             tokio::task::yield_now().await;
             sleep(Duration::from_millis(1)).await;
         }
-        reported
+        slot = Some(reported);
     });
     drop(gone);
-    assert_eq!(runtime().block_on(reported), RebootOutcome::Abandoned);
+    assert_eq!(runtime().block_on(slot.unwrap()), RebootOutcome::Abandoned);
 }
 
 #[tokio::test(start_paused = true)]
@@ -80,6 +81,29 @@ async fn mr4g_two_that_fail_and_want_the_same_wider_set_go_together() {
     assert_eq!(groups, 1);
 }
 
+#[tokio::test(start_paused = true)]
+async fn mr4g_a_wider_reboot_that_fails_is_not_repeated_for_each_that_wanted_it() {
+    let any_weather = StormGate::default().allow(StormRule::MinHealthy(0.0));
+    let config = MicrorebootConfig::default().storm(any_weather);
+    let rig = Rig::new(config.ladder(Ladder::default().with_group())).await;
+    for id in ["a", "b", "c"] {
+        let part = rig.part(id);
+        rig.add_part(part, &[], Some("all"));
+        rig.world.set(&format!("start {id}"), &[Goes::Fails]);
+    }
+    let reports = ["a", "b", "c"].map(|id| rig.manager.report(Report::new(id, "x")));
+    for reported in reports {
+        let outcome = reported.await;
+        assert!(
+            matches!(outcome, RebootOutcome::HandedOver(_)),
+            "{outcome:?}"
+        );
+    }
+    let records = rig.records();
+    let groups = records.iter().filter(|it| it.rung == Rung::Group);
+    assert_eq!(groups.count(), 1);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn mr4a_sixty_four_reporters_on_many_threads_give_one_reboot() {
     for _ in 0..50 {
@@ -109,10 +133,7 @@ async fn mr3c_a_clock_that_steps_back_lifts_no_cap_and_panics_nowhere() {
     manual.advance(Duration::from_secs(100_000));
     let rig = Rig::with(builder(MicrorebootConfig::default()).clock(&manual)).await;
     rig.add("a", &[]);
-    let cured = |fault: &'static str| {
-        let reported = rig.manager.report(Report::new("a", fault));
-        async move { reported.await }
-    };
+    let cured = |fault: &'static str| rig.manager.report(Report::new("a", fault));
     for fault in ["x", "y", "z"] {
         assert!(cured(fault).await.is_cured());
         manual.step_back(Duration::from_secs(5_000));

@@ -118,3 +118,36 @@ async fn mr3e_without_its_store_it_counts_in_memory_and_says_so() {
         RebootOutcome::Refused(Refusal::Capped { .. })
     ));
 }
+
+#[tokio::test(start_paused = true)]
+async fn mr3e_what_could_not_be_read_is_not_written_over() {
+    let disk = Disk::default();
+    let first = Rig::with(builder(MicrorebootConfig::default()).history(disk.clone())).await;
+    first.add("a", &[]);
+    for n in 0..3 {
+        assert!(first.manager.report(report(n)).await.is_cured());
+    }
+    drop(first);
+    disk.fail(true);
+    let second = Rig::with(builder(MicrorebootConfig::default()).history(disk.clone())).await;
+    disk.fail(false);
+    second.add("a", &[]);
+    second.add("b", &[]);
+    assert!(
+        second
+            .manager
+            .report(Report::new("b", "x"))
+            .await
+            .is_cured()
+    );
+    // It has read, now, what was there: in this process and in the next.
+    let third = Rig::with(builder(MicrorebootConfig::default()).history(disk)).await;
+    third.add("a", &[]);
+    for rig in [second, third] {
+        let outcome = rig.manager.report(report(3)).await;
+        assert!(matches!(
+            outcome,
+            RebootOutcome::Refused(Refusal::Capped { .. })
+        ));
+    }
+}

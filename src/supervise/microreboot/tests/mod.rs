@@ -3,6 +3,7 @@
 mod attack;
 mod cap;
 mod ladder;
+mod model;
 mod phases;
 mod rig;
 mod single_flight;

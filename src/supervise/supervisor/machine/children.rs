@@ -116,6 +116,12 @@ impl<T> Default for Children<T> {
 }
 
 impl<T> Children<T> {
+    /// Makes room for so many more, and no more than that.
+    pub(crate) fn reserve(&mut self, more: usize) {
+        self.slots.reserve_exact(more);
+        self.by_id.reserve(more);
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.by_id.len()
     }
@@ -153,7 +159,7 @@ impl<T> Children<T> {
     /// Puts a child behind all others; its id must be new.
     pub(crate) fn add(&mut self, id: Name, policy: Policy) -> u32 {
         self.added += 1;
-        let window = policy.budget.map(|budget| Box::new(Window::new(budget)));
+        let window = policy.budget().map(|budget| Box::new(Window::new(*budget)));
         let child = Child {
             id: id.clone(),
             policy,
@@ -191,6 +197,7 @@ impl<T> Children<T> {
         key
     }
 
+    /// Its key is not used again before it is [freed](Self::free).
     pub(crate) fn remove(&mut self, key: u32) -> Option<Child<T>> {
         let child = self.slots.get_mut(key as usize)?.take()?;
         match child.before {
@@ -202,8 +209,13 @@ impl<T> Children<T> {
             None => self.last = child.before,
         }
         self.by_id.remove(child.id.as_str());
-        self.free.push(key);
         Some(child)
+    }
+
+    /// Lets the key of a child that was removed be used again.
+    pub(crate) fn free(&mut self, key: u32) {
+        debug_assert!(self.get(key).is_none(), "the child was removed");
+        self.free.push(key);
     }
 }
 

@@ -9,6 +9,11 @@ use crate::supervise::supervisor::error::{CommandError, Terminated};
 use crate::supervise::supervisor::event::SupervisorEventKind;
 
 impl<T> Machine<T> {
+    /// Makes room for so many children.
+    pub(crate) fn reserve(&mut self, more: usize) {
+        self.children.reserve(more);
+    }
+
     /// Lists a child that the first start will start.
     pub(crate) fn list(&mut self, id: Name, policy: Policy) -> Option<u32> {
         if self.children.find(id.as_str()).is_some() {
@@ -30,6 +35,14 @@ impl<T> Machine<T> {
     ) -> Option<u32> {
         if self.is_ending() {
             out.reply(to, Err(CommandError::Over));
+            return None;
+        }
+        let limit = self
+            .rules
+            .max_children
+            .map_or(usize::MAX, |max| max as usize);
+        if self.children.len() >= limit {
+            out.reply(to, Err(CommandError::Full));
             return None;
         }
         let Some(key) = self.list(id, policy) else {
@@ -98,7 +111,8 @@ impl<T> Machine<T> {
         };
         let child = &mut self.children[key];
         let is_new = child.asked.as_ref().is_some_and(|asked| asked.is_new);
-        let after = if is_new || child.policy.restart == Restart::Temporary {
+        let is_forgotten = self.rules.is_dynamic() || child.policy.restart == Restart::Temporary;
+        let after = if is_new || is_forgotten {
             After::Forget
         } else {
             After::Stay
@@ -132,6 +146,9 @@ impl<T> Machine<T> {
             State::Stopped => {
                 let exit = child.last_exit.clone();
                 out.reply(to, Ok(Done::Terminated(Terminated::Stopped(exit))));
+                if after == After::Forget {
+                    self.forget(key, now, out);
+                }
             }
             State::Orphaned => {
                 child.after = after;

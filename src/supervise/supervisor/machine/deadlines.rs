@@ -55,12 +55,12 @@ impl Deadlines {
         }
     }
 
-    /// Takes out a key whose deadline is `now` or before.
-    pub(crate) fn pop_due(&mut self, now: Instant) -> Option<u32> {
+    /// Takes out a deadline that is `now` or before, and whose it is.
+    pub(crate) fn pop_due(&mut self, now: Instant) -> Option<(Instant, u32)> {
         let (at, key) = *self.heap.first()?;
         (at <= now).then(|| {
             self.clear(key);
-            key
+            (at, key)
         })
     }
 
@@ -128,7 +128,7 @@ mod tests {
                         heap.clear(key);
                         map.remove(&key);
                     }
-                    _ => while let Some(due) = heap.pop_due(Instant::from_nanos(at)) {
+                    _ => while let Some((_, due)) = heap.pop_due(Instant::from_nanos(at)) {
                         let expected = map.remove(&due);
                         prop_assert!(expected.is_some_and(|due| due <= at));
                         prop_assert!(map.values().all(|left| Some(*left) >= expected));

@@ -97,8 +97,9 @@ impl<T> Machine<T> {
         let ran = child
             .since
             .map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
-        let backoff = child.policy.backoff.as_ref().unwrap_or(&self.rules.backoff);
+        let backoff = child.policy.backoff().unwrap_or(&self.rules.backoff);
         let delay = child.streak.fail(ran, backoff, &mut self.rolls);
+        let delay = delay.max(self.pause_left(now));
         self.tell(key, now, out, |child, _| SupervisorEventKind::Restarting {
             child,
             delay,
@@ -119,11 +120,14 @@ impl<T> Machine<T> {
             incarnation: child.incarnation,
             cause: cause.clone(),
         };
-        let is_granted = match &mut child.window {
-            Some(window) => window.charge(now),
-            None => self.window.charge(now) || self.rules.never_give_up,
+        let is_granted = if let Some(window) = &mut child.window {
+            window.charge(now)
+        } else {
+            let is_granted = self.window.charge(now);
+            self.score(now, out);
+            is_granted || self.rules.goes_on()
         };
-        let reports = child.policy.reports;
+        let reports = self.children[key].policy.reports;
         if self.failures.len() == GaveUp::FAILURES {
             let oldest = self.failures.pop_front();
             out.trash
@@ -139,7 +143,7 @@ impl<T> Machine<T> {
 
     fn budget_of(&self, key: u32) -> RestartBudget {
         let child = &self.children[key];
-        child.policy.budget.unwrap_or(self.rules.budget)
+        child.policy.budget().copied().unwrap_or(self.rules.budget)
     }
 
     fn report(&mut self, key: u32, cause: FailureCause, now: Instant, out: &mut Out<T>) {
@@ -193,6 +197,11 @@ impl<T> Machine<T> {
         if self.is_ending() {
             return;
         }
+        if matches!(self.mode, Mode::First { .. }) {
+            // What is on its way up comes up first.
+            self.ended_early = Some((key, name));
+            return;
+        }
         let goes_on = |(other, child): (u32, &Child<T>)| {
             other != key && child.policy.significant && child.state != State::Stopped
         };
@@ -211,6 +220,6 @@ impl<T> Machine<T> {
 fn exit_of(cause: FailureCause) -> Option<crate::supervise::child::ChildExit> {
     match cause {
         FailureCause::Exit(exit) | FailureCause::NotReady(exit) => Some(exit),
-        FailureCause::StartTimeout => None,
+        FailureCause::StartTimeout | FailureCause::Hung { .. } => None,
     }
 }

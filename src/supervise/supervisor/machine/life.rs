@@ -57,10 +57,14 @@ impl<T> Machine<T> {
         let child = &mut self.children[key];
         child.state = State::Running;
         child.since = Some(now);
+        let watchdog = child.policy.watchdog();
         if let Some(asked) = child.asked.take() {
             if let Some(to) = asked.start {
                 out.reply(to, Ok(Done::Started));
             }
+        }
+        if let Some(period) = watchdog {
+            self.set_deadline(key, now + period);
         }
         self.tell(key, now, out, |child, incarnation| {
             SupervisorEventKind::Started { child, incarnation }
@@ -125,7 +129,7 @@ impl<T> Machine<T> {
         }
     }
 
-    fn is_current(&self, key: u32, run: u64) -> bool {
+    pub(super) fn is_current(&self, key: u32, run: u64) -> bool {
         self.children.get(key).is_some_and(|child| child.run == run)
     }
 
@@ -138,10 +142,12 @@ impl<T> Machine<T> {
         out: &mut Out<T>,
     ) {
         let restart = self.children[key].policy.restart;
+        let is_bystander = self.is_to_be_stopped(key);
         let after = match restart {
             _ if self.is_ending() => After::Stay,
             Restart::Temporary => After::Forget,
-            _ if self.is_to_be_stopped(key) => After::Due,
+            _ if is_bystander => After::Due,
+            Restart::Transient if !exit.is_failure() && self.rules.is_dynamic() => After::Forget,
             Restart::Transient if !exit.is_failure() => After::Stay,
             Restart::Transient | Restart::Permanent => {
                 let cause = FailureCause::Exit(exit);
@@ -153,7 +159,8 @@ impl<T> Machine<T> {
         // If it was temporary, its name goes with it.
         let significant = child.policy.significant.then(|| child.id.clone());
         self.settle(key, after, drained, now, out);
-        if let (Some(name), true) = (significant, after != After::Due) {
+        // As in OTP, who was to be stopped with its group has not ended by itself.
+        if let (Some(name), false) = (significant, is_bystander) {
             self.auto_shutdown((key, name), now, out);
         }
     }
@@ -231,13 +238,25 @@ impl<T> Machine<T> {
         self.set_deadline(key, now + GRACE);
     }
 
-    pub(super) fn deadline_passed(&mut self, key: u32, now: Instant, out: &mut Out<T>) {
+    pub(super) fn deadline_passed(
+        &mut self,
+        key: u32,
+        at: Instant,
+        now: Instant,
+        out: &mut Out<T>,
+    ) {
         match self.children[key].state {
             State::Starting => self.not_ready(key, FailureCause::StartTimeout, false, now, out),
+            // The pause began when it waited already.
+            State::Backoff if !self.pause_left(now).is_zero() => {
+                let left = self.pause_left(now);
+                self.set_deadline(key, now + left);
+            }
             State::Backoff => self.start(key, now, out),
             State::Stopping => self.abort(key, now, out),
             State::Aborted => self.orphaned(key, now, out),
-            State::Running | State::Due | State::Stopped | State::Orphaned => {}
+            State::Running => self.watch(key, at, out),
+            State::Due | State::Stopped | State::Orphaned => {}
         }
     }
 
@@ -268,11 +287,12 @@ impl<T> Machine<T> {
     }
 
     fn start_after(&mut self, key: u32, delay: u64, now: Instant, out: &mut Out<T>) {
-        if delay == 0 {
+        let delay = Duration::from_nanos(delay).max(self.pause_left(now));
+        if delay.is_zero() {
             self.start(key, now, out);
         } else {
             self.children[key].state = State::Backoff;
-            self.set_deadline(key, now + Duration::from_nanos(delay));
+            self.set_deadline(key, now + delay);
         }
     }
 

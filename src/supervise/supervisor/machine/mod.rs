@@ -16,6 +16,7 @@ mod commands;
 mod deadlines;
 mod failures;
 mod life;
+mod pausing;
 mod sequence;
 
 use super::config::Rules;
@@ -26,8 +27,10 @@ use crate::kernel::name::Name;
 use crate::kernel::rng::Rolls;
 use crate::supervise::budget::Window;
 use crate::supervise::child::{ChildExit, Failure, Spent};
+use children::After;
 pub(crate) use children::{Children, State};
 use deadlines::Deadlines;
+use pausing::Pause;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -40,8 +43,9 @@ pub(crate) struct Machine<T> {
     pub(super) name: Name,
     pub(super) rules: Rules,
     window: Window,
+    pause: Option<Pause>,
     children: Children<T>,
-    /// By child's key plus one; 0 is the group's.
+    /// By child's key plus two; 0 is the group's and 1 the pause's.
     deadlines: Deadlines,
     mode: Mode,
     /// Children that run or are being stopped.
@@ -50,6 +54,8 @@ pub(crate) struct Machine<T> {
     overlapped: Vec<(u64, Name)>,
     /// Crashes during the first start, to be dealt with after it.
     deferred: Vec<u32>,
+    /// The last significant child that ended for good during the first start.
+    ended_early: Option<(u32, Name)>,
     /// The last failures that were charged.
     failures: VecDeque<(Instant, Failure)>,
     rolls: Rolls,
@@ -91,7 +97,9 @@ pub(crate) enum Decision<T> {
     Signal(u32),
     /// Abort the child's incarnation.
     Abort(u32),
-    /// Drop what is kept of the child beside the machine.
+    /// Say `beaten` with the last sign of life of the incarnation.
+    Watch { key: u32, run: u64, at: Instant },
+    /// Drop what is kept of the child beside the machine, and say `forgotten`.
     Forget(u32),
     /// Tell the child's hook that its budget is spent.
     Spent(u32, Spent),
@@ -159,6 +167,8 @@ impl<T> Out<T> {
 }
 
 const GROUP: u32 = 0;
+const PAUSE: u32 = 1;
+const FIRST: u32 = 2;
 
 impl<T> Machine<T> {
     pub(crate) fn new(name: Name, rules: Rules) -> Self {
@@ -166,6 +176,7 @@ impl<T> Machine<T> {
         Self {
             name,
             window: Window::new(rules.budget),
+            pause: rules.pausing.map(Pause::new),
             rules,
             children: Children::default(),
             deadlines: Deadlines::default(),
@@ -173,6 +184,7 @@ impl<T> Machine<T> {
             alive: 0,
             overlapped: Vec::new(),
             deferred: Vec::new(),
+            ended_early: None,
             failures: VecDeque::new(),
             rolls,
             runs: 0,
@@ -183,11 +195,6 @@ impl<T> Machine<T> {
     /// When [`due`](Self::due) must be called next.
     pub(crate) fn nearest(&self) -> Option<Instant> {
         self.deadlines.nearest()
-    }
-
-    /// Whether the first start is over, one way or the other.
-    pub(crate) const fn is_over(&self) -> bool {
-        matches!(self.mode, Mode::Over)
     }
 
     pub(crate) const fn children(&self) -> &Children<T> {
@@ -203,22 +210,35 @@ impl<T> Machine<T> {
 
     /// Time has passed.
     pub(crate) fn due(&mut self, now: Instant, out: &mut Out<T>) {
-        while let Some(key) = self.deadlines.pop_due(now) {
-            if key == GROUP {
+        while let Some((at, key)) = self.deadlines.pop_due(now) {
+            if key == PAUSE {
+                self.resume(now, out);
+            } else if key == GROUP {
                 if let Mode::Group(group) = &mut self.mode {
                     group.phase = Phase::Start(group.first);
                 }
             } else {
-                self.deadline_passed(key - 1, now, out);
+                self.deadline_passed(key - FIRST, at, now, out);
             }
             self.advance(now, out);
         }
+    }
+
+    /// Nothing beside the machine refers to the child any more.
+    pub(crate) fn forgotten(&mut self, key: u32) {
+        self.children.free(key);
     }
 
     /// Stops all children in reverse, and ends.
     pub(crate) fn stop_all(&mut self, now: Instant, out: &mut Out<T>) {
         self.begin_ending(Ended::Stopped, now, out);
         self.advance(now, out);
+    }
+
+    /// Whether a child that is being stopped is started again after that.
+    pub(crate) fn will_run(&self, key: u32) -> bool {
+        let after = self.children[key].after;
+        !self.is_ending() && matches!(after, After::Due | After::Restart(_))
     }
 
     fn emit(&mut self, now: Instant, out: &mut Out<T>, kind: impl FnOnce() -> SupervisorEventKind) {
@@ -270,14 +290,14 @@ impl<T> Machine<T> {
     /// When a child that waits for its restart is restarted.
     pub(super) fn restarts_at(&self, key: u32) -> Option<Instant> {
         let waits = self.children.get(key)?.state == State::Backoff;
-        self.deadlines.get(key + 1).filter(|_| waits)
+        self.deadlines.get(key + FIRST).filter(|_| waits)
     }
 
     fn set_deadline(&mut self, key: u32, at: Instant) {
-        self.deadlines.set(key + 1, at);
+        self.deadlines.set(key + FIRST, at);
     }
 
     fn clear_deadline(&mut self, key: u32) {
-        self.deadlines.clear(key + 1);
+        self.deadlines.clear(key + FIRST);
     }
 }

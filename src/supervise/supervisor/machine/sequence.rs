@@ -4,7 +4,7 @@ use super::{Decision, GROUP, Group, Machine, Mode, Out, Phase, State};
 use crate::kernel::instant::Instant;
 use crate::supervise::child::{GaveUpReason, Restart};
 use crate::supervise::supervisor::config::Strategy;
-use crate::supervise::supervisor::error::{Ended, StartError};
+use crate::supervise::supervisor::error::{CommandError, Ended, StartError};
 use crate::supervise::supervisor::event::SupervisorEventKind;
 use crate::supervise::supervisor::machine::children::After;
 use std::sync::Arc;
@@ -48,6 +48,9 @@ impl<T> Machine<T> {
         out.push(Decision::Up);
         for key in std::mem::take(&mut self.deferred) {
             self.restart_deferred(key, now, out);
+        }
+        if let Some(early) = self.ended_early.take() {
+            self.auto_shutdown(early, now, out);
         }
         true
     }
@@ -153,6 +156,14 @@ impl<T> Machine<T> {
                     self.children[key].state = State::Stopped;
                 }
                 State::Orphaned if is_group && !child.policy.overlap => return Step::Orphan(key),
+                State::Due if !is_group => {
+                    // Who asked for its start waits for a turn that does not come.
+                    let child = &mut self.children[key];
+                    child.state = State::Stopped;
+                    if let Some(to) = child.asked.take().and_then(|asked| asked.start) {
+                        out.reply(to, Err(CommandError::Over));
+                    }
+                }
                 State::Due | State::Stopped | State::Orphaned => {}
             }
             at = if first == Some(key) {
@@ -209,6 +220,18 @@ impl<T> Machine<T> {
         }
     }
 
+    /// What waits for its restart is not restarted any more, however long others take to stop.
+    fn call_off_restarts(&mut self) {
+        let mut at = self.children.first();
+        while let Some(key) = at {
+            if self.children[key].state == State::Backoff {
+                self.clear_deadline(key);
+                self.children[key].state = State::Stopped;
+            }
+            at = self.children.behind(key);
+        }
+    }
+
     pub(super) const fn is_ending(&self) -> bool {
         matches!(self.mode, Mode::Ending { .. } | Mode::Over)
     }
@@ -226,6 +249,8 @@ impl<T> Machine<T> {
             (_, why) => why,
         };
         self.deadlines.clear(GROUP);
+        self.call_off_pause();
+        self.call_off_restarts();
         let at = self.children.last();
         self.mode = Mode::Ending { why, at };
         if self.rules.stops_together {
