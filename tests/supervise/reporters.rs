@@ -57,10 +57,10 @@ impl Part {
         .verify(move || {
             let fails = asked.fails.load(Ordering::Relaxed);
             async move {
-                match fails {
-                    true => Err(io::Error::other("as it was told")),
-                    false => Ok(()),
+                if fails {
+                    return Err(io::Error::other("as it was told"));
                 }
+                Ok(())
             }
         })
     }
@@ -218,10 +218,10 @@ async fn mr10d_a_recovery_action_ends_well_if_the_component_is_cured() {
     let ping = Check::new("ping", Level::Critical, move || {
         let is_sick = asked.load(Ordering::Relaxed);
         async move {
-            match is_sick {
-                true => Err(io::Error::other("no answer")),
-                false => Ok(()),
+            if is_sick {
+                return Err(io::Error::other("no answer"));
             }
+            Ok(())
         }
     })
     .config(config)

@@ -8,9 +8,10 @@ use futures::FutureExt;
 use futures::channel::oneshot;
 use std::cell::Cell;
 use std::future::{pending, ready};
+use std::time::Duration;
 
 /// A call that waits for an answer.
-fn asking<'a>(gate: &'a Gate) -> (Task<'a, super::Reply>, oneshot::Sender<u8>) {
+fn asking(gate: &Gate) -> (Task<'_, super::Reply>, oneshot::Sender<u8>) {
     let (sender, answer) = oneshot::channel();
     let call = gate.call(|| async move { answer.await.map_err(|_| 1) });
     (Task::new(call), sender)
@@ -99,7 +100,7 @@ fn mr8i_who_is_late_is_dropped_and_nobody_knows_how_far_it_got() {
 
 #[test]
 fn mr8i_a_result_that_is_there_is_not_thrown_away_and_later_calls_are_not_touched() {
-    let (gate, _clock) = gate(config().drain(0 * MS));
+    let (gate, _clock) = gate(config().drain(Duration::ZERO));
     let reboot = Cell::new(None);
     // The gate is shut and everything is cut while this is polled, and it is ready then.
     let call = gate.call(|| {
@@ -129,7 +130,7 @@ fn mr8i_a_result_that_is_there_is_not_thrown_away_and_later_calls_are_not_touche
 
 #[test]
 fn mr8i_a_call_that_is_polled_after_the_gate_has_opened_again_is_still_cut() {
-    let (gate, _clock) = gate(config().drain(0 * MS));
+    let (gate, _clock) = gate(config().drain(Duration::ZERO));
     let (mut call, _answer) = asking(&gate);
     call.is_pending();
     let reboot = gate.begin_reboot();
