@@ -1,15 +1,18 @@
 //! Health as the standard service of gRPC, asked by tonic-health's own client.
 
-use super::rig::{build, reported, reporter, with_checks};
+use super::rig::{SECOND, build, reported, reporter, with_checks};
 use backstop::health::check::{Level, Status};
 use backstop::health::tree::{GrpcHealth, HealthTree};
 use backstop::kernel::clock::Clock;
+use futures::{FutureExt, StreamExt};
 use std::net::Ipv4Addr;
-use tonic::Code;
+use tokio::runtime::Handle;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Channel, Endpoint, Server};
+use tonic::{Code, Request};
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
+use tonic_health::pb::health_server::Health as _;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
 use ServingStatus::{NotServing, ServiceUnknown, Serving};
@@ -109,7 +112,7 @@ async fn hc6g_a_check_over_grpc_sees_what_is_stale() {
     reporter(&tree, "db", "ping").passed();
     assert_eq!(check(&mut client, "db").await, Ok(Serving));
     // Nothing runs that could have told the service.
-    clock.advance(30 * super::rig::SECOND);
+    clock.advance(30 * SECOND);
     assert_eq!(check(&mut client, "db").await, Ok(NotServing));
 }
 
@@ -167,4 +170,32 @@ async fn hc6g_a_watch_of_an_unknown_name_over_grpc_stays_open() {
     drop(tree);
     assert_eq!(next(&mut nobody).await, Some(NotServing));
     assert_eq!(next(&mut nobody).await, None);
+}
+
+#[tokio::test]
+async fn hc6g_a_watch_over_grpc_has_no_task_and_a_slow_reader_gets_the_last() {
+    let tree = tree();
+    let service = GrpcHealth::new(&tree);
+    let root = tree.root();
+    let answer = service.watch(Request::new(asks(""))).await;
+    let mut messages = answer.expect("a watch is not refused").into_inner();
+    let mut now = || {
+        let message = messages.next().now_or_never();
+        message.map(|it| it.map(|it| it.expect("no error").status()))
+    };
+    // The first message is of when it is read, not of when it was asked for.
+    root.set_status(Status::Healthy);
+    assert_eq!(now(), Some(Some(Serving)));
+    assert_eq!(now(), None);
+    root.set_status(Status::Unhealthy);
+    root.set_status(Status::Degraded);
+    assert_eq!(now(), None, "it is where it was");
+    for status in [Status::Unhealthy, Status::Healthy, Status::OutOfService] {
+        root.set_status(status);
+    }
+    assert_eq!(now(), Some(Some(NotServing)));
+    assert_eq!(now(), None);
+    assert_eq!(Handle::current().metrics().num_alive_tasks(), 0);
+    drop((root, tree));
+    assert_eq!((now(), now()), (Some(None), Some(None)));
 }
