@@ -63,6 +63,7 @@
 //! | `durable` | the wing of that name: journal, checkpoints, replay, boot; with `serde` |
 //! | `json` | checkpoints as JSON; with `durable` |
 //! | `redb` | checkpoints in a redb database; with `durable` |
+//! | `grpc` | health as the service `grpc.health.v1.Health` of tonic |
 //! | `anyhow` | `anyhow::Error` as the error of a stack |
 //! | `test-util` | tokio's clock as the default one, for tests with paused time; for dev-dependencies only |
 //!
@@ -70,7 +71,8 @@
 //!
 //! `tower_layer::Layer` and `tower_service::Service` are implemented; with `http`, the types
 //! of `http` and `http-body`; with `axum`, axum's
-//! `Response` and `Router` and with `serde` its traits are. Nothing else of a dependency is in a signature.
+//! `Response` and `Router`, with `grpc` the types of `tonic` and `tonic-health` and `Stream` of
+//! `futures-core`, and with `serde` its traits are. Nothing else of a dependency is in a signature.
 #![forbid(unsafe_code)]
 #![cfg_attr(
     test,

@@ -7,6 +7,8 @@ mod calls;
 #[cfg(feature = "test-util")]
 mod checks;
 mod config;
+#[cfg(feature = "grpc")]
+mod grpc;
 mod metrics;
 #[cfg(feature = "checks")]
 mod ready_made;

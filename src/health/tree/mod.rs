@@ -96,6 +96,8 @@ mod component;
 mod drive;
 mod event;
 mod figures;
+#[cfg(feature = "grpc")]
+mod grpc;
 mod handle;
 #[cfg(feature = "serde")]
 mod json;
@@ -114,6 +116,9 @@ mod watch;
 pub use component::{Component, HealthTreeBuilder};
 pub use event::{HealthEvent, HealthEventKind, RecoveryOutcome};
 pub(crate) use figures::Figures;
+#[cfg(feature = "grpc")]
+#[cfg_attr(docsrs, doc(cfg(feature = "grpc")))]
+pub use grpc::{GrpcHealth, GrpcHealthWatch};
 pub(crate) use handle::WeakHealthTree;
 pub use handle::{ComponentHandle, HealthTree};
 #[cfg(feature = "serde")]
