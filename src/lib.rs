@@ -6,9 +6,11 @@
 //! | wing | holds |
 //! |---|---|
 //! | [`policy`] | what wraps a call: [bulkhead](policy::bulkhead), [retry](policy::retry), [circuit breaker](policy::circuit_breaker), [timeout](policy::timeout), or all of them as a [pipeline](policy::pipeline); layers that [fit errors](policy::errors) |
+//! | [`health`] | is a part well, and what follows: checks, trees of components, probes |
 //! | [`chaos`] | faults put around a call on purpose |
 //! | [`observe`] | metrics on request |
 //! | `durable` | what survives a crash (feature `durable`) |
+//! | [`supervise`] | parts that are restarted when they fail |
 //! | [`kernel`] | what they stand on: time, outcomes, rejections, windows, events |
 //! | [`guide`] | which policy when, in which order; how to come here from other libraries |
 //!
@@ -57,10 +59,11 @@
 //! |---|---|
 //! | `serde` | configurations and snapshots as text: `"30s"`, `"50%"` |
 //! | `http` | what a call over HTTP or gRPC comes to, over the types of the `http` crate |
-//! | `axum` | a layer that turns rejections into HTTP responses; with `http` |
+//! | `axum` | a layer that turns rejections into HTTP responses, health as routes; with `http` and `serde` |
 //! | `durable` | the wing of that name: journal, checkpoints, replay, boot; with `serde` |
 //! | `json` | checkpoints as JSON; with `durable` |
 //! | `redb` | checkpoints in a redb database; with `durable` |
+//! | `grpc` | health as the service `grpc.health.v1.Health` of tonic |
 //! | `anyhow` | `anyhow::Error` as the error of a stack |
 //! | `test-util` | tokio's clock as the default one, for tests with paused time; for dev-dependencies only |
 //!
@@ -68,7 +71,8 @@
 //!
 //! `tower_layer::Layer` and `tower_service::Service` are implemented; with `http`, the types
 //! of `http` and `http-body`; with `axum`, axum's
-//! `Response` and with `serde` its traits are. Nothing else of a dependency is in a signature.
+//! `Response` and `Router`, with `grpc` the types of `tonic` and `tonic-health` and `Stream` of
+//! `futures-core`, and with `serde` its traits are. Nothing else of a dependency is in a signature.
 #![forbid(unsafe_code)]
 #![cfg_attr(
     test,
@@ -85,9 +89,11 @@ pub mod chaos;
 pub mod durable;
 #[cfg(any(doc, doctest))]
 pub mod guide;
+pub mod health;
 pub mod kernel;
 pub mod observe;
 pub mod policy;
+pub mod supervise;
 
 pub use kernel::budget::RetryBudget;
 pub use kernel::config::ConfigError;

@@ -24,8 +24,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime};
 
+mod outside;
 mod park;
 
+pub(crate) use outside::{OutsideAlarm, wake_apart};
 pub(crate) use park::unparker;
 
 /// A source of time. Cloning it is cheap.
@@ -42,6 +44,9 @@ enum Kind {
 /// Clocks that count from a point of our choosing begin here, so that a time before that point (a
 /// paused runtime older than the first reading, a manual clock stepped back) is still a time.
 const ORIGIN: u64 = 1 << 62;
+
+/// The time of day at which a manual clock begins: 2020-01-01T00:00:00Z, in nanoseconds since 1970.
+const MANUAL_WALL: u64 = 1_577_836_800 * 1_000_000_000;
 
 impl Default for Clock {
     /// The system clock; tokio's with the feature `test-util`.
@@ -166,23 +171,28 @@ impl Clock {
         matches!(self.0, Kind::Tokio)
     }
 
-    /// The time of day, for what is shown or stored. It may jump.
+    /// The time of day, for what is shown or stored. It may jump. That of a manual clock begins with the
+    /// year 2020 and moves with it.
     #[expect(
         clippy::disallowed_methods,
         reason = "this is where the library reads the time"
     )]
     pub fn wall(&self) -> SystemTime {
-        SystemTime::now()
+        match &self.0 {
+            Kind::Manual(manual) => {
+                SystemTime::UNIX_EPOCH + Duration::from_nanos(manual.wall_nanos())
+            }
+            _ => SystemTime::now(),
+        }
     }
 
     /// The same in nanoseconds since 1970; 0 before.
     #[cfg(feature = "durable")]
-    #[expect(
-        clippy::unused_self,
-        reason = "as `wall`: whose time it is stays the clock's business"
-    )]
     pub(crate) fn wall_nanos(&self) -> u64 {
-        system::wall_nanos()
+        match &self.0 {
+            Kind::Manual(manual) => manual.wall_nanos(),
+            _ => system::wall_nanos(),
+        }
     }
 
     /// Waits until the clock shows `deadline` or later.
@@ -429,6 +439,13 @@ impl fmt::Debug for ManualClock {
 }
 
 impl Manual {
+    fn wall_nanos(&self) -> u64 {
+        let now = self.now.load(Ordering::Acquire);
+        MANUAL_WALL
+            .saturating_add(now.saturating_sub(ORIGIN))
+            .saturating_sub(ORIGIN.saturating_sub(now))
+    }
+
     fn now(&self) -> Instant {
         Instant::from_nanos(self.now.load(Ordering::Acquire))
     }
@@ -538,6 +555,18 @@ mod tests {
     use futures::FutureExt;
 
     const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_manual_clock_has_a_time_of_day_of_its_own() {
+        let manual = Clock::manual();
+        let begun = manual.clock().wall();
+        let since = begun.duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        assert_eq!(since.as_secs(), 1_577_836_800);
+        manual.advance(Duration::from_secs(3));
+        assert_eq!(manual.clock().wall(), begun + Duration::from_secs(3));
+        manual.step_back(Duration::from_secs(5));
+        assert_eq!(manual.clock().wall(), begun - Duration::from_secs(2));
+    }
 
     #[test]
     fn the_coarse_reading_never_runs_ahead() {

@@ -1,6 +1,8 @@
 //! Names of policies and components.
 
+use std::borrow::Borrow;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 /// The name of a policy or component, as it stands in errors, events and metric labels.
@@ -66,9 +68,23 @@ impl PartialEq for Name {
 
 impl Eq for Name {}
 
+impl Hash for Name {
+    /// As its text, so that a map keyed by names is asked with a `&str`.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
+    }
+}
+
+impl Borrow<str> for Name {
+    fn borrow(&self) -> &str {
+        self.as_str()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::HashSet;
 
     #[test]
     fn a_name_is_two_words() {
@@ -81,6 +97,7 @@ mod tests {
         assert_eq!(Name::from("payments"), shared);
         assert_eq!(Name::from(Arc::from("payments")), shared);
         assert_ne!(Name::from("orders"), shared);
+        assert!(HashSet::from([shared.clone()]).contains("payments"));
         assert_eq!(format!("{shared} {shared:?}"), "payments \"payments\"");
     }
 }

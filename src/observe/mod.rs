@@ -4,8 +4,9 @@
 //! |---|---|
 //! | [`names`] | lists all metrics: name, kind, unit, labels, what it tells |
 //! | [`metrics`] | publishes the policies' figures to the `metrics` facade |
+//! | [`report`] | computes the figures of recovery: MTTR, availability, automation |
 //!
-//! The order of the rooms is `names` < `metrics`.
+//! The order of the rooms is `names` < `metrics`, `report`.
 //!
 //! # Tracing
 //!
@@ -20,9 +21,13 @@
 //! | one rejects calls | debug | `name`, `reason` of the call at hand, `rejected` since the last such event |
 //! | a timeout ends calls | debug | `name`, `reason` of the call at hand, `rejected` since the last such event |
 //!
+//! A [health tree](crate::health::tree) tells each of its events at level info, with the target
+//! `backstop::health`.
+//!
 //! Rejections come in thousands, so a breaker tells of them at most once a second: at the first one,
 //! and then at the first one after each second. What it does not tell it counts into the next event.
 //! Where nobody listens at this level, that costs a rejection one relaxed load.
 
 pub mod metrics;
 pub mod names;
+pub mod report;

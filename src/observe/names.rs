@@ -106,6 +106,39 @@ table! {
     /// Of a retry without a budget there is none. Retries that share a budget show the same.
     RETRY_BUDGET_BALANCE: Gauge "retry_budget_balance" { "name" }
         "Retries that a retry's budget would allow now.";
+    /// 0 healthy, 1 starting, 2 unknown, 3 degraded, 4 unhealthy, 5 out of service; 0 too for one whose
+    /// tree is gone.
+    HEALTH_STATUS: Gauge "health_status" { "component" }
+        "How well a component is, from 0 (healthy) to 5 (out of service).";
+    /// `check` is `component:check`; `result` is one of `health::check::Ending::ALL`.
+    HEALTH_CHECKS: Counter "health_checks_total" { "check", "result" }
+        "Results of a health check, by how it ended.";
+    /// `name` is that of the tree. Results that were reported have no duration.
+    HEALTH_CHECK_DURATION: Histogram "health_check_duration_seconds" in "seconds" { "name" }
+        "How long the runs of a tree's checks took.";
+    /// `child` is the child that failed, or the name of a dynamic supervisor for any of its children;
+    /// `exit` is `normal`, `shutdown`, `error`, `panic`, `killed`, `gave_up`, `hung`, `start_failed`, or
+    /// `unknown` of one that ended before the supervisor was added.
+    SUPERVISOR_RESTARTS: Counter "supervisor_restarts_total" { "supervisor", "child", "exit" }
+        "Restarts that a supervisor began, by the child that failed and how.";
+    /// `state` is one of `supervisor::ChildState`.
+    SUPERVISOR_CHILDREN: Gauge "supervisor_children" { "supervisor", "state" }
+        "Children of a supervisor, by what they are doing.";
+    SUPERVISOR_BUDGET_USED: Gauge "supervisor_budget_used" { "supervisor" }
+        "Restarts in the window of a supervisor's budget.";
+    SUPERVISOR_GIVE_UPS: Counter "supervisor_give_ups_total" { "supervisor" }
+        "How often a supervisor gave up.";
+    SUPERVISOR_ORPHANS: Gauge "supervisor_orphans" { "supervisor" }
+        "Children of a supervisor that were aborted, and of which something still runs.";
+    /// `rung` is one of `microreboot::Rung`, `outcome` one of `microreboot::RecordOutcome`.
+    MICROREBOOTS: Counter "microreboots_total" { "component", "rung", "outcome" }
+        "Records of microreboots and of hand-overs, by what they came to.";
+    /// `phase` is one of `microreboot::Phase`.
+    MICROREBOOT_PHASE: Histogram "microreboot_phase_seconds" in "seconds" { "component", "phase" }
+        "How long the phases of microreboots took.";
+    /// `reason` is one of `microreboot::Skip`.
+    MICROREBOOTS_REFUSED: Counter "microreboots_refused_total" { "reason" }
+        "Rungs that were left out, by why.";
     /// `name` is the key. It is that of the last checkpoint which a `Checkpoints` saved or went back to; of
     /// one that has done neither there is none.
     CHECKPOINT_AGE: Gauge "checkpoint_age_seconds" in "seconds" { "name" }

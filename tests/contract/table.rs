@@ -4,6 +4,9 @@ use crate::laws;
 use crate::mock::{Failed, Request};
 use crate::row::{Ledger, Row, Subject};
 use backstop::chaos::fault::{FaultCounts, FaultInjector, FaultLayer};
+use backstop::health::calls::{CallHealth, CallHealthConfig, HealthLayer, HealthService};
+use backstop::health::check::Status;
+use backstop::health::tree::HealthTree;
 use backstop::kernel::clock::Clock;
 use backstop::policy::bulkhead::{
     BulkheadSnapshot, CompartmentConfig, Compartments, CompartmentsConfig, QueueingBulkheadLayer,
@@ -14,6 +17,7 @@ use backstop::policy::circuit_breaker::{CircuitBreakerService, State};
 use backstop::policy::errors::RejectionResponseLayer;
 use backstop::policy::errors::WrapErrorsLayer;
 use backstop::policy::retry::{RetryService, RetryTotals};
+use backstop::supervise::microreboot::{CallsSeen, Gate, GateConfig, GateLayer};
 use backstop::{
     Bulkhead, BulkheadConfig, BulkheadLayer, CircuitBreaker, CircuitBreakerConfig,
     CircuitBreakerLayer, Error, Retry, RetryConfig, RetryLayer, Timeout, TimeoutLayer,
@@ -72,9 +76,12 @@ table! {
     rejection_response: Row::new(|mock| RejectionResponseLayer::new().layer(mock));
     fault_without_faults: quiet_fault();
     timeout: limited();
+    health_of_calls: counted();
     retry_of_one_attempt: retry(RetryConfig::default().max_attempts(1), |totals| totals.exhausted);
     retry_that_has_nothing_to_repeat: unrepeated();
     retry_in_flight: retry(in_flight(), |totals| totals.exhausted);
+    gate: gated(GateConfig::default());
+    gate_without_draining: gated(GateConfig::default().without_drain());
     stack: several();
 }
 
@@ -106,6 +113,25 @@ fn breaker(breaker: &CircuitBreaker) -> Row<CircuitBreakerService<crate::mock::M
     Row::new(move |mock| layer.layer(mock))
         .refusing(move |mock| refusing.layer(mock))
         .check(move |ledger| check_breaker(&checked, ledger))
+}
+
+/// Calls that are counted, and others that are shed.
+fn counted() -> Row<HealthService<crate::mock::Mock>> {
+    let calls =
+        || CallHealth::new("mock", CallHealthConfig::default()).expect("a valid configuration");
+    let (counted, refusing) = (calls(), calls());
+    let tree = HealthTree::builder("mock").build().expect("an empty tree");
+    tree.root().set_status(Status::OutOfService);
+    let layer = HealthLayer::new(&counted);
+    let refusing = HealthLayer::new(&refusing).shed(tree.root());
+    Row::new(move |mock| layer.layer(mock))
+        .refusing(move |mock| refusing.layer(mock))
+        .check(move |ledger| {
+            let totals = counted.totals();
+            let failed = ledger.failed + ledger.panicked + ledger.unready;
+            assert_eq!(totals.success, ledger.succeeded, "{ledger:?}");
+            assert_eq!(totals.failure, failed, "{ledger:?}");
+        })
 }
 
 /// The probes that are in.
@@ -248,6 +274,30 @@ fn check_retry(retry: &Retry, ledger: &Ledger, stopped: fn(&RetryTotals) -> u64)
     assert_eq!(totals.dropped, ledger.dropped, "{ledger:?}");
     assert_eq!(totals.retries, 0, "{ledger:?}");
     assert_eq!(totals.attempts, totals.calls(), "{ledger:?}");
+}
+
+/// A gate that no test shuts, and one before a component that is being rebooted.
+fn gated(config: GateConfig) -> Row<impl Subject> {
+    let new = || Gate::with_clock("contract", config, Clock::manual()).expect("valid");
+    let (gate, shut) = (new(), new());
+    let reboot = shut.begin_reboot();
+    let (layer, refusing) = (GateLayer::new(gate.clone()), GateLayer::new(shut.clone()));
+    Row::new(move |mock| layer.layer(mock))
+        .refusing(move |mock| {
+            let _held = &reboot;
+            refusing.layer(mock)
+        })
+        .check(move |ledger| {
+            let bad = ledger.failed + ledger.panicked;
+            let good = ledger.succeeded + ledger.dropped + ledger.rejected_within;
+            let seen = CallsSeen {
+                bad,
+                all: bad + good,
+            };
+            assert_eq!(gate.seen(), seen, "{ledger:?}");
+            assert_eq!(shut.seen().bad, ledger.rejected, "{ledger:?}");
+            assert_eq!(gate.in_flight() + shut.in_flight(), 0, "{ledger:?}");
+        })
 }
 
 /// Several around each other keep the contract too.

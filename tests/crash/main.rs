@@ -5,11 +5,12 @@
 //! acknowledgement. Both are tried on a [`toy`] log first, whole and with each of its syncs taken out:
 //! a test that a broken log passes is no test.
 //!
-//! [`kill`] runs the ledger of the examples as a process, and kills it.
+//! [`kill`] runs the ledger of the examples as a process, and kills it; [`checkpointed`] a child with checkpoints.
 //!
 //! `BACKSTOP_SOAK=1` runs longer scripts.
 
 mod boot;
+mod checkpointed;
 mod harness;
 mod journal;
 mod kill;

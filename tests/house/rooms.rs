@@ -53,7 +53,17 @@ pub(crate) const HOUSE: &[(&str, u8, &[&[&str]])] = &[
             &["boot"],
         ],
     ),
-    ("health", 3, &[&["check", "failure_detector", "tree"]]),
+    // A tree is made of checks, and what a failure detector suspects is reported to a check in one.
+    (
+        "health",
+        3,
+        &[
+            &["check"],
+            &["tree"],
+            &["calls", "failure_detector"],
+            &["checks"],
+        ],
+    ),
     (
         "supervise",
         4,
@@ -62,6 +72,7 @@ pub(crate) const HOUSE: &[(&str, u8, &[&[&str]])] = &[
             &["child"],
             &["supervisor"],
             &["checkpointed"],
+            &["supervised"],
             &["microreboot"],
         ],
     ),

@@ -6,6 +6,7 @@ mod durable;
 mod recorder;
 mod retry;
 mod scrape;
+mod supervision;
 
 use backstop::kernel::clock::{Clock, ManualClock, NoRuntime};
 use backstop::kernel::keyed::Keyed;
@@ -657,6 +658,19 @@ async fn what_is_published_is_what_the_table_lists() {
     exporter.add(&retry);
     let slots = backstop::Bulkhead::new("all_slots", backstop::BulkheadConfig::default()).unwrap();
     exporter.add(&slots);
+    let tree = {
+        use backstop::health::check::{Check, Level, Status};
+        let check = Check::new("ping", Level::Critical, || {
+            ready(Ok::<_, std::io::Error>(()))
+        });
+        let tree = backstop::health::tree::HealthTree::builder("all_health").check(check);
+        let tree = tree.build().unwrap();
+        tree.start().unwrap();
+        let mut watch = tree.watch();
+        watch.until(|it| it.status == Status::Healthy).await;
+        tree
+    };
+    exporter.add(&tree);
     #[cfg(feature = "durable")]
     let _checkpoints = durable::publish_checkpoints(&exporter);
     #[cfg(feature = "durable")]
@@ -670,6 +684,7 @@ async fn what_is_published_is_what_the_table_lists() {
         exporter.add(&journal);
         journal
     };
+    let _supervised = supervision::Supervised::publish(&exporter).await;
     let scraped = prometheus.after_publish(&exporter).await;
 
     let published: BTreeSet<_> = scraped.types.keys().map(String::as_str).collect();

@@ -271,9 +271,15 @@ fn rt4a_the_default_goes_by_the_kind_of_rejection() {
         assert_eq!(totals.attempts, attempts, "{kind:?}");
         assert_eq!(totals.failed, u64::from(attempts == 1), "{kind:?}");
     }
-    let limited = Error::<&str>::Rejected(rejection(RateLimited, None));
-    let decided = RetryWhen::<(), _>::decide(&DefaultRetry, Err(&limited));
-    assert_eq!(decided, Decision::Retry);
+    // Without a hint: a limit is tried again, and a call that was under way in what restarts is not.
+    for (kind, decision) in [
+        (RateLimited, Decision::Retry),
+        (Restarting, Decision::Accept),
+    ] {
+        let refused = Error::<&str>::Rejected(rejection(kind, None));
+        let decided = RetryWhen::<(), _>::decide(&DefaultRetry, Err(&refused));
+        assert_eq!(decided, decision, "{kind:?}");
+    }
 }
 
 #[test]

@@ -39,5 +39,5 @@ pub use json::Json;
 pub use postcard::Postcard;
 pub use state::State;
 #[allow(unused_imports, reason = "for what keeps states")]
-pub(crate) use state::{pack, unpack};
+pub(crate) use state::{check, pack, unpack};
 pub use traits::Codec;

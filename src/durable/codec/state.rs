@@ -141,3 +141,11 @@ pub(crate) fn unpack<S: State, C: Codec>(
         }
     })
 }
+
+/// Whether a state comes out of a checkpoint; the state is dropped.
+pub(crate) fn check<S: State, C: Codec>(
+    envelope: &Envelope<'_>,
+    codec: &C,
+) -> Result<(), StateError> {
+    unpack::<S, C>(envelope, codec).map(let_go)
+}

@@ -72,6 +72,7 @@ mod marks;
 mod memory;
 mod notes;
 mod offloaded;
+mod packed;
 #[cfg(feature = "redb")]
 mod redb;
 mod store;
@@ -83,6 +84,7 @@ pub use error::{LoadError, StoreError};
 pub(crate) use figures::Watched;
 pub use marks::{Mark, Marks};
 pub use memory::MemoryStore;
+pub(crate) use packed::Packed;
 #[cfg(feature = "redb")]
 #[cfg_attr(docsrs, doc(cfg(feature = "redb")))]
 pub use redb::RedbStore;

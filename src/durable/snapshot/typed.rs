@@ -7,6 +7,7 @@ use super::marks::{Mark, Marks};
 use super::store::{CheckpointStore, Saved};
 use crate::durable::codec::{Codec, Postcard, State, StateError, pack, unpack};
 use crate::kernel::clock::Clock;
+use crate::kernel::instant::Instant;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -193,10 +194,20 @@ impl<S: State, C: Codec> Checkpoints<S, C> {
             digest,
             payload,
         };
-        let saved = self.store.save_marked(&self.key, &checkpoint, marks);
+        self.store_checkpoint(&checkpoint, marks, start)
+    }
+
+    /// Has the store take it; `start` is when the save began.
+    pub(super) fn store_checkpoint(
+        &self,
+        checkpoint: &Checkpoint,
+        marks: Marks,
+        start: Instant,
+    ) -> Result<Saved, SaveError> {
+        let saved = self.store.save_marked(&self.key, checkpoint, marks);
         let saved = saved.map_err(SaveError::Store)?;
         let took = self.clock.now().saturating_duration_since(start);
-        self.figures.saved(took, wall);
+        self.figures.saved(took, checkpoint.wall);
         if let Some(error) = &saved.leftover {
             tracing::warn!(
                 target: super::TARGET,
@@ -382,6 +393,14 @@ impl<S, C> Checkpoints<S, C> {
 
     pub(crate) fn clock(&self) -> &Clock {
         &self.clock
+    }
+
+    pub(super) fn codec(&self) -> &C {
+        &self.codec
+    }
+
+    pub(super) fn reads_back(&self) -> bool {
+        self.reads_back
     }
 
     pub(crate) fn watched(&self) -> Watched {

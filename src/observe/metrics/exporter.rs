@@ -15,7 +15,10 @@ use std::time::Duration;
 /// What an [`Exporter`] can publish: a [`CircuitBreaker`](crate::CircuitBreaker), a
 /// [`Keyed`](crate::kernel::keyed::Keyed) set of them, a [`Bulkhead`](crate::Bulkhead), a
 /// [`Compartment`](crate::policy::bulkhead::Compartment), a [`Retry`](crate::Retry), a
-/// [`Timeout`](crate::Timeout), and a [`Pipeline`](crate::Pipeline), which is all of its parts; with the
+/// [`Timeout`](crate::Timeout), a [`Pipeline`](crate::Pipeline), which is all of its parts, and a
+/// [`HealthTree`](crate::health::tree::HealthTree), a
+/// [`Supervisor`](crate::supervise::supervisor::Supervisor), a
+/// [`MicrorebootManager`](crate::supervise::microreboot::MicrorebootManager); with the
 /// feature `durable` the `Checkpoints` of a key.
 /// feature `durable` a `Journal`.
 ///

@@ -49,6 +49,9 @@
 //! * **A keyed set** is one series per metric and not one per key: entries by state, calls and
 //!   rejections summed over the set. Its entries' durations and failure ratios are not published.
 //! * **A retry's attempts** are its first ones that are over, and the retries that were begun.
+//! * **Supervisors and managers of microreboots** are counted by their events: a supervisor's from when
+//!   it was added, a manager's with the records that it still had then; of more than 4,096 events
+//!   between two publishes the oldest are missing. A supervisor is held until it has ended.
 //! * When a policy **is gone**, its gauges go to 0 and its counters stay.
 //!
 //! # What to mind
@@ -70,11 +73,14 @@ mod checkpoints;
 mod circuit_breaker;
 mod exporter;
 mod figures;
+mod health;
 #[cfg(feature = "durable")]
 mod journal;
 mod meters;
+mod microreboot;
 mod pipeline;
 mod retry;
+mod supervisor;
 mod timeout;
 
 pub use exporter::{Exported, Exporter, RunError};

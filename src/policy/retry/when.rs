@@ -100,7 +100,8 @@ impl<T, E> RetryWhen<T, E> for AnyError {
 /// | inner rejection | another attempt |
 /// |---|---|
 /// | `Open`, `ForcedOpen`, `ProbesFull`, `Full`, `Shed` | no: it would be refused too, or add to the load that is being shed |
-/// | `RateLimited`, `Restarting` | not before its `retry_after` |
+/// | `RateLimited` | not before its `retry_after` |
+/// | `Restarting` | not before its `retry_after`; without one no, as the call may have been executed |
 /// | `TimedOut`, `Panicked` | yes: it ran, and failed |
 /// | `NoRuntime` | no: there is none for the next attempt either |
 #[derive(Clone, Copy, Debug, Default)]
@@ -127,8 +128,12 @@ fn by_kind(kind: RejectionKind, retry_after: Option<Duration>) -> Decision {
         | RejectionKind::Full
         | RejectionKind::Shed
         | RejectionKind::NoRuntime => Decision::Accept,
-        RejectionKind::RateLimited | RejectionKind::Restarting => {
+        RejectionKind::RateLimited => {
             retry_after.map_or(Decision::Retry, |after| Hint::After(after).into())
+        }
+        // Without a hint it was under way when its component went, and may have been done.
+        RejectionKind::Restarting => {
+            retry_after.map_or(Decision::Accept, |after| Hint::After(after).into())
         }
         RejectionKind::TimedOut | RejectionKind::Panicked => Decision::Retry,
     }

@@ -1,0 +1,30 @@
+//! The wing that restarts parts, as its users meet it.
+
+#![allow(
+    clippy::unchecked_time_subtraction,
+    reason = "tests subtract constants"
+)]
+
+mod attacks;
+mod basics;
+#[cfg(feature = "durable")]
+mod checkpointed;
+mod child;
+mod commands;
+mod costs;
+mod dynamic;
+mod gate;
+mod groups;
+mod microreboot;
+mod orphans;
+mod pausing;
+mod rejuvenation;
+mod reporters;
+mod rig;
+mod sight;
+mod soak;
+mod soak_rig;
+mod starts;
+mod stops;
+mod supervised;
+mod watchdog;

@@ -1,0 +1,479 @@
+//! A thousand children that fail in every way, and what must never be seen of them.
+
+use backstop::kernel::clock::Clock;
+use backstop::kernel::instant::Instant;
+use backstop::supervise::budget::{RestartBackoff, RestartBudget};
+use backstop::supervise::child::{ChildContext, ChildSpec, Readiness, Restart, Stop};
+use backstop::supervise::supervisor::{Strategy, Supervisor, SupervisorBuilder};
+use fastrand::Rng;
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::fmt;
+use std::future::pending;
+use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Metadata, Subscriber};
+
+/// How fast everything goes: milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    /// A child fails after so long at most, if it fails by itself.
+    pub(crate) life: u64,
+    /// A slow stop takes so long at most.
+    pub(crate) slow: u64,
+    pub(crate) stop_timeout: u64,
+    /// The longest wait before a restart.
+    pub(crate) backoff: u64,
+    pub(crate) window: u64,
+    /// How far a time that is read here may be from that of the decision.
+    pub(crate) slack: u64,
+    /// Whether children block their threads at times, for some of their stop timeout.
+    pub(crate) blocks: bool,
+}
+
+/// A supervisor under the root.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Group {
+    pub(crate) strategy: Strategy,
+    pub(crate) children: usize,
+    pub(crate) budget: u32,
+}
+
+/// 1,000 children in 22 groups.
+pub(crate) fn groups() -> Vec<Group> {
+    let group = |strategy, children, budget| Group {
+        strategy,
+        children,
+        budget,
+    };
+    let mut groups = Vec::new();
+    for at in 0..6_u32 {
+        groups.push(group(Strategy::OneForOne, 120, 60 + 60 * at));
+    }
+    for at in 0..7_u32 {
+        groups.push(group(Strategy::OneForAll, 20, 2 + 4 * at));
+        groups.push(group(Strategy::RestForOne, 20, 2 + 4 * at));
+    }
+    groups
+}
+
+/// A child's place: its group, and its turn in it. Those that are added later have higher turns.
+pub(crate) type Place = (usize, usize);
+
+#[derive(Clone)]
+pub(crate) struct World(Arc<Shared>);
+
+struct Shared {
+    pace: Pace,
+    groups: Vec<Group>,
+    clock: Clock,
+    /// Starts, ends, and commands that were answered.
+    happened: AtomicU64,
+    state: Mutex<State>,
+}
+
+struct State {
+    rng: Rng,
+    running: Vec<BTreeMap<usize, u64>>,
+    /// Whom an operator starts or stops now, which has no order.
+    commanded: HashMap<Place, usize>,
+    charges: HashMap<String, VecDeque<Instant>>,
+    kinds: HashSet<&'static str>,
+    wrong: Vec<String>,
+    /// While the tree starts for the first time, no child fails its start or its stop.
+    is_calm: bool,
+}
+
+impl World {
+    pub(crate) fn new(pace: Pace, clock: Clock, seed: u64) -> Self {
+        let groups = groups();
+        let state = State {
+            rng: Rng::with_seed(seed),
+            running: vec![BTreeMap::new(); groups.len()],
+            commanded: HashMap::new(),
+            charges: HashMap::new(),
+            kinds: HashSet::new(),
+            wrong: Vec::new(),
+            is_calm: true,
+        };
+        Self(Arc::new(Shared {
+            pace,
+            groups,
+            clock,
+            happened: AtomicU64::new(0),
+            state: Mutex::new(state),
+        }))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn groups(&self) -> &[Group] {
+        &self.0.groups
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    pub(crate) fn happened(&self) -> u64 {
+        self.0.happened.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn happens(&self, kind: &'static str) {
+        self.0.happened.fetch_add(1, Ordering::Relaxed);
+        self.state().kinds.insert(kind);
+    }
+
+    pub(crate) fn roll(&self, below: u64) -> u64 {
+        self.state().rng.u64(..below)
+    }
+
+    /// The tree has started: all may happen.
+    pub(crate) fn unleash(&self) {
+        self.state().is_calm = false;
+    }
+
+    fn is_calm(&self) -> bool {
+        self.state().is_calm
+    }
+
+    pub(crate) fn wrong(&self, what: String) {
+        self.state().wrong.push(what);
+    }
+
+    /// An operator is about to start or stop this child; true if nobody else is.
+    pub(crate) fn command(&self, place: Place) {
+        *self.state().commanded.entry(place).or_default() += 1;
+    }
+
+    pub(crate) fn commanded(&self, place: Place) {
+        let mut state = self.state();
+        if let Some(times) = state.commanded.get_mut(&place) {
+            *times -= 1;
+            if *times == 0 {
+                state.commanded.remove(&place);
+            }
+        }
+    }
+
+    /// What was seen that must not be, and, if `all` should have been seen, what was not.
+    pub(crate) fn verdict(&self, all: bool) {
+        let state = self.state();
+        let wrong = &state.wrong;
+        assert!(
+            wrong.is_empty(),
+            "{} wrong, first {:#?}",
+            wrong.len(),
+            &wrong[..wrong.len().min(5)]
+        );
+        let running: usize = state.running.iter().map(BTreeMap::len).sum();
+        assert_eq!(running, 0, "children outlive the tree: {:?}", state.running);
+        if !all {
+            return;
+        }
+        for kind in [
+            "start",
+            "fail to start",
+            "end",
+            "error",
+            "panic",
+            "stop",
+            "stop slowly",
+            "hang",
+            "restarting",
+            "gave_up",
+            "terminate",
+            "restart",
+            "add",
+            "delete",
+            "bounce",
+        ] {
+            assert!(
+                state.kinds.contains(kind),
+                "{kind:?} never happened: {:?}",
+                state.kinds
+            );
+        }
+    }
+
+    fn sleep(&self, ms: u64) -> impl Future<Output = ()> + use<> {
+        let clock = &self.0.clock;
+        let until = clock.now() + Duration::from_millis(ms);
+        clock.sleep_until(until).expect("a runtime")
+    }
+
+    /// Where a group starts and stops in order, nobody behind one that starts or stops runs.
+    fn ordered(&self, state: &mut State, place: Place, what: &str) {
+        let (group, turn) = place;
+        if turn >= self.0.groups[group].children {
+            // Of those that were added the first comes first, whatever its name.
+            return;
+        }
+        let behind = state.running[group]
+            .range(turn + 1..)
+            .map(|(turn, _)| *turn);
+        let late: Vec<_> = behind
+            .filter(|turn| !state.commanded.contains_key(&(group, *turn)))
+            .collect();
+        if !late.is_empty() && !state.commanded.contains_key(&place) {
+            state
+                .wrong
+                .push(format!("{place:?} {what} while {late:?} behind it run"));
+        }
+    }
+
+    fn enter(&self, place: Place, incarnation: u64) -> Runs {
+        self.happens("start");
+        let mut state = self.state();
+        if let Some(other) = state.running[place.0].insert(place.1, incarnation) {
+            let twice = format!("{place:?} runs twice: {other} and {incarnation}");
+            state.wrong.push(twice);
+        }
+        if self.0.groups[place.0].strategy != Strategy::OneForOne {
+            self.ordered(&mut state, place, "starts");
+        }
+        Runs(self.clone(), place, incarnation)
+    }
+
+    async fn live(self, cx: ChildContext, place: Place) -> Result<(), String> {
+        let _runs = self.enter(place, cx.incarnation());
+        let Pace {
+            life,
+            stop_timeout,
+            blocks,
+            ..
+        } = self.0.pace;
+        // Rarely at first: there one fails all, and a group has up to 120.
+        let fails = if cx.incarnation() == 1 { 1 } else { 20 };
+        if !self.is_calm() && self.roll(1_000) < fails {
+            self.happens("fail to start");
+            return Err("planned".to_owned());
+        }
+        cx.ready();
+        if self.roll(4) == 0 {
+            // It must not outlive the child, and is aborted if it does not hear.
+            let (token, hears) = (cx.token(), self.roll(8) > 0);
+            cx.spawn(async move {
+                if hears {
+                    token.cancelled().await;
+                } else {
+                    pending::<()>().await;
+                }
+            });
+        }
+        let lives = self.sleep(1 + self.roll(life));
+        let token = cx.token();
+        tokio::select! {
+            biased;
+            () = token.cancelled() => self.stop(place).await,
+            () = lives => match self.roll(10) {
+                0 => {
+                    self.happens("end");
+                    Ok(())
+                }
+                1..=2 => {
+                    self.happens("panic");
+                    // Without the hook, which would print each.
+                    resume_unwind(Box::new("planned"))
+                }
+                3 if blocks => {
+                    self.happens("block");
+                    let until = Duration::from_millis(self.roll(stop_timeout / 2));
+                    self.0.clock.park_until(self.0.clock.now() + until);
+                    Err("planned".to_owned())
+                }
+                _ => {
+                    self.happens("error");
+                    Err("planned".to_owned())
+                }
+            }
+        }
+    }
+
+    async fn stop(&self, place: Place) -> Result<(), String> {
+        self.ordered(&mut self.state(), place, "stops");
+        match self.roll(40) {
+            _ if self.is_calm() => Ok(()),
+            0 => {
+                self.happens("hang");
+                pending().await
+            }
+            1..=4 => {
+                self.happens("stop slowly");
+                self.sleep(self.roll(self.0.pace.slow)).await;
+                Ok(())
+            }
+            5 => Err("on the way out".to_owned()),
+            _ => {
+                self.happens("stop");
+                Ok(())
+            }
+        }
+    }
+
+    pub(crate) fn child(&self, place: Place) -> ChildSpec {
+        let world = self.clone();
+        let restart = match place.1 % 10 {
+            0..=5 => Restart::Permanent,
+            6..=8 => Restart::Transient,
+            _ => Restart::Temporary,
+        };
+        ChildSpec::new(name(place.1), move |cx| world.clone().live(cx, place))
+            .readiness(Readiness::Explicit)
+            .restart(restart)
+            .stop(Stop::After(Duration::from_millis(self.0.pace.stop_timeout)))
+    }
+
+    fn group(&self, at: usize) -> SupervisorBuilder {
+        let Group {
+            strategy,
+            children,
+            budget,
+        } = self.0.groups[at];
+        let ms = Duration::from_millis;
+        let pace = self.0.pace;
+        // Short enough that a crash at once spends the budget.
+        let longest = (pace.window / u64::from(budget + 1) / 2).clamp(1, pace.backoff);
+        let base = ms(longest.div_ceil(4));
+        let builder = Supervisor::builder(group_name(at))
+            .strategy(strategy)
+            .budget(RestartBudget::new(budget, ms(pace.window)))
+            .backoff(RestartBackoff::exponential(base, 2.0, ms(longest)));
+        (0..children).fold(builder, |builder, turn| {
+            builder.child(self.child((at, turn)))
+        })
+    }
+
+    pub(crate) fn tree(&self) -> SupervisorBuilder {
+        let root = Supervisor::builder("root")
+            .never_give_up(true)
+            .backoff(RestartBackoff::none())
+            .clock(self.0.clock.clone());
+        (0..self.0.groups.len()).fold(root, |root, at| root.child_supervisor(self.group(at)))
+    }
+
+    /// A supervisor tells that it restarts a child, gives up, or has ended.
+    fn told(&self, supervisor: &str, what: &str) {
+        let Some(at) = supervisor
+            .strip_prefix('g')
+            .and_then(|at| at.parse::<usize>().ok())
+        else {
+            return;
+        };
+        let budget = self.0.groups[at].budget as usize;
+        let (now, pace) = (self.0.clock.now(), self.0.pace);
+        let mut state = self.state();
+        let State {
+            charges,
+            wrong,
+            kinds,
+            ..
+        } = &mut *state;
+        let charged = charges.entry(supervisor.to_owned()).or_default();
+        let within = |charged: &VecDeque<Instant>, ms: u64| {
+            let limit = Duration::from_millis(ms);
+            charged
+                .iter()
+                .filter(|then| now.saturating_duration_since(**then) < limit)
+                .count()
+        };
+        match what {
+            "restarting" => {
+                kinds.insert("restarting");
+                if charged.len() > 2 * budget {
+                    charged.pop_front();
+                }
+                charged.push_back(now);
+                let used = within(charged, pace.window - pace.slack);
+                if used > budget {
+                    wrong.push(format!("{supervisor} restarts {used} times of {budget}"));
+                }
+            }
+            "gave_up" => {
+                kinds.insert("gave_up");
+                let used = within(charged, pace.window + pace.slack);
+                if used < budget {
+                    wrong.push(format!("{supervisor} gives up after {used} of {budget}"));
+                }
+            }
+            "ended" => charged.clear(),
+            _ => {}
+        }
+    }
+}
+
+pub(crate) fn name(turn: usize) -> String {
+    format!("c{turn}")
+}
+
+pub(crate) fn group_name(at: usize) -> String {
+    format!("g{at}")
+}
+
+/// An incarnation that runs.
+struct Runs(World, Place, u64);
+
+impl Drop for Runs {
+    fn drop(&mut self) {
+        self.0.0.happened.fetch_add(1, Ordering::Relaxed);
+        let mut state = self.0.state();
+        let running = &mut state.running[self.1.0];
+        if running.get(&self.1.1) == Some(&self.2) {
+            running.remove(&self.1.1);
+        }
+    }
+}
+
+// --- What the supervisors say ---
+
+/// Hears it in the order in which it was decided.
+pub(crate) struct Ear(pub(crate) World);
+
+#[derive(Default)]
+struct Fields {
+    supervisor: String,
+    message: String,
+}
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == "message" {
+            self.message = format!("{value:?}");
+        }
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == "supervisor" {
+            value.clone_into(&mut self.supervisor);
+        }
+    }
+}
+
+impl Subscriber for Ear {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target() == "backstop::supervise"
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        self.0.told(&fields.supervisor, &fields.message);
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
