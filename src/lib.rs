@@ -1,16 +1,16 @@
 //! Parts that a service needs to survive its own failures and those of what it calls.
 //!
 //! Failures will happen, so recover fast: availability is MTBF / (MTBF + MTTR). The crate follows
-//! one loop, *isolate, detect, recover, prove*; what is here today isolates calls and proves it.
+//! one loop, *isolate, detect, recover, prove*.
 //!
 //! | wing | holds |
 //! |---|---|
 //! | [`policy`] | what wraps a call: [bulkhead](policy::bulkhead), [retry](policy::retry), [circuit breaker](policy::circuit_breaker), [timeout](policy::timeout), or all of them as a [pipeline](policy::pipeline); layers that [fit errors](policy::errors) |
-//! | [`health`] | is a part well, and what follows: checks, trees of components, probes |
-//! | [`chaos`] | faults put around a call on purpose |
-//! | [`observe`] | metrics on request |
+//! | [`health`] | is a part well, and what follows: checks, trees of components, probes, failure detectors |
+//! | [`supervise`] | parts that are restarted when they fail, with their state |
 //! | `durable` | what survives a crash (feature `durable`) |
-//! | [`supervise`] | parts that are restarted when they fail |
+//! | [`chaos`] | faults put around a call on purpose |
+//! | [`observe`] | metrics on request, and a report of recoveries |
 //! | [`kernel`] | what they stand on: time, outcomes, rejections, windows, events |
 //! | [`guide`] | which policy when, in which order; how to come here from other libraries |
 //!
@@ -63,13 +63,15 @@
 //! | `durable` | the wing of that name: journal, checkpoints, replay, boot; with `serde` |
 //! | `json` | checkpoints as JSON; with `durable` |
 //! | `redb` | checkpoints in a redb database; with `durable` |
+//! | `checks` | ready-made health checks that connect to something or measure what the machine has left |
 //! | `grpc` | health as the service `grpc.health.v1.Health` of tonic |
 //! | `anyhow` | `anyhow::Error` as the error of a stack |
 //! | `test-util` | tokio's clock as the default one, for tests with paused time; for dev-dependencies only |
 //!
 //! # Foreign types in the public API
 //!
-//! `tower_layer::Layer` and `tower_service::Service` are implemented; with `http`, the types
+//! `tower_layer::Layer` and `tower_service::Service` are implemented; a child's context gives
+//! `CancellationToken` of `tokio-util` and `JoinHandle` of `tokio`; with `http`, the types
 //! of `http` and `http-body`; with `axum`, axum's
 //! `Response` and `Router`, with `grpc` the types of `tonic` and `tonic-health` and `Stream` of
 //! `futures-core`, and with `serde` its traits are. Nothing else of a dependency is in a signature.
