@@ -92,6 +92,27 @@ async fn mr1a_a_component_is_rebooted_with_its_state() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn mr6f_a_stop_of_the_supervisor_in_the_middle_of_a_reboot_calls_nobody() {
+    let (supervisor, manager) = (supervisor().await, manager().await);
+    let counter = Counter::default();
+    manager
+        .add(counter.component("counter"), &supervisor)
+        .await
+        .unwrap();
+    counter.ignores_stop.store(true, Ordering::Relaxed);
+    sleep(Duration::from_millis(1)).await;
+    let reported = manager.report(Report::new("counter", "x"));
+    // It is being stopped, which takes its whole limit.
+    sleep(Duration::from_secs(1)).await;
+    let stopping = tokio::spawn(async move { supervisor.stop().await });
+    assert_eq!(reported.await, RebootOutcome::Abandoned);
+    stopping.await.unwrap();
+    // It is over for good, and still no failure.
+    let outcome = manager.report(Report::new("counter", "y")).await;
+    assert_eq!(outcome, RebootOutcome::Abandoned);
+}
+
+#[tokio::test(start_paused = true)]
 async fn mr1f_a_component_that_ignores_its_token_is_killed_after_the_limit() {
     let (supervisor, manager) = (supervisor().await, manager().await);
     let counter = Counter::default();

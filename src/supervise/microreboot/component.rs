@@ -424,4 +424,8 @@ impl Host for Supervisor {
             }
         })
     }
+
+    fn ends_in_order(&self) -> bool {
+        Self::ends_in_order(self)
+    }
 }

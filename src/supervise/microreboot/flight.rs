@@ -104,10 +104,12 @@ impl Airborne {
         let began = self.inner.now();
         let ran = rung::run(&self.inner, &self.course).await;
         let is_cured = ran.is_cured;
-        let outcome = if is_cured {
-            RecordOutcome::Cured
-        } else {
-            RecordOutcome::Failed
+        // What is shut down cannot be cured, and nobody is to be called for it.
+        let is_shut_down = !is_cured && self.is_shut_down();
+        let outcome = match (is_cured, is_shut_down) {
+            (true, _) => RecordOutcome::Cured,
+            (_, true) => RecordOutcome::Abandoned,
+            _ => RecordOutcome::Failed,
         };
         let record = self.record(outcome, began, ran, was_clear);
         let course = &mut self.course;
@@ -120,10 +122,26 @@ impl Airborne {
                 incarnation: part.incarnation.get(),
             });
         }
+        if is_shut_down {
+            return Next::Over(RebootOutcome::Abandoned);
+        }
         if course.trigger != Trigger::Report {
             return Next::Over(RebootOutcome::Failed);
         }
         self.up(None)
+    }
+
+    /// Whether a member's supervisor is being shut down.
+    fn is_shut_down(&self) -> bool {
+        let core = self.inner.core.lock();
+        let hosts: Vec<_> = self
+            .course
+            .members
+            .iter()
+            .map(|&at| core.parts[at].part.host.clone())
+            .collect();
+        drop(core);
+        hosts.iter().any(|host| host.ends_in_order())
     }
 
     /// The rung did not help.

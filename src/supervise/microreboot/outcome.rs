@@ -70,7 +70,7 @@ pub enum RebootOutcome {
     HandedOver(Arc<Notice>),
     /// The process was told to end. The episode goes on in the next one.
     Exiting,
-    /// The runtime went away before it was over.
+    /// The runtime went away before it was over, or the supervisor was being shut down.
     Abandoned,
 }
 

@@ -18,6 +18,9 @@ pub(crate) trait Host: fmt::Debug + Send + Sync {
 
     /// Starts a child that is stopped; resolves when it is ready, or is not.
     fn start(&self, id: Name) -> Boxed<'static, PhaseResult>;
+
+    /// Whether it is being shut down, or was: then a phase that failed says nothing of the component.
+    fn ends_in_order(&self) -> bool;
 }
 
 /// A component without the type of its state.

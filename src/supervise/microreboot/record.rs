@@ -319,7 +319,7 @@ pub enum RecordOutcome {
     HandedOver,
     /// A human said that it was seen to; closes an episode that was handed over.
     Acknowledged,
-    /// It was cut off: the runtime went away.
+    /// It was cut off: the runtime went away, or the supervisor was being shut down.
     Abandoned,
 }
 

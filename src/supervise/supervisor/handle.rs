@@ -144,6 +144,15 @@ impl Supervisor {
         self.core.snapshot()
     }
 
+    /// Whether it is over, or ending, without having given up: what it does not do any more is no failure.
+    pub(crate) fn ends_in_order(&self) -> bool {
+        match self.core.ended() {
+            Some(Ended::Stopped | Ended::AutoShutdown(_) | Ended::Killed) => true,
+            Some(_) => false,
+            None => self.core.machine.lock().ends_in_order(),
+        }
+    }
+
     /// A supervisor that is a child of this one, while it runs.
     pub fn nested(&self, id: &str) -> Option<Self> {
         let key = self.core.machine.lock().children().find(id)?;

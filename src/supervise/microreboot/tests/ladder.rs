@@ -7,6 +7,7 @@ use crate::supervise::microreboot::outcome::{RebootOutcome, Refusal, Report};
 use crate::supervise::microreboot::record::{RecordOutcome, Rung};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 #[tokio::test(start_paused = true)]
@@ -44,6 +45,22 @@ async fn mr6e_the_ladder_ends_in_exactly_one_notice_and_holds_until_acknowledged
     assert!(!rig.manager.acknowledge("a").await);
     assert_eq!(rig.last().outcome, RecordOutcome::Acknowledged);
     rig.world.set("verify a", &[Goes::Well]);
+    assert!(rig.manager.report(Report::new("a", "x")).await.is_cured());
+}
+
+#[tokio::test(start_paused = true)]
+async fn mr6f_a_reboot_under_a_supervisor_that_is_shut_down_calls_nobody() {
+    let rig = Rig::new(MicrorebootConfig::default()).await;
+    rig.add("a", &[]);
+    rig.world.set("start a", &[Goes::Fails]);
+    rig.world.ends.store(true, Ordering::Relaxed);
+    let outcome = rig.manager.report(Report::new("a", "x")).await;
+    assert_eq!(outcome, RebootOutcome::Abandoned);
+    let outcomes: Vec<_> = rig.manager.records().iter().map(|it| it.outcome).collect();
+    assert_eq!(outcomes, [RecordOutcome::Abandoned]);
+    // Nothing is held.
+    rig.world.ends.store(false, Ordering::Relaxed);
+    rig.world.set("start a", &[Goes::Well]);
     assert!(rig.manager.report(Report::new("a", "x")).await.is_cured());
 }
 

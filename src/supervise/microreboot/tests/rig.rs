@@ -11,6 +11,7 @@ use crate::supervise::microreboot::part::{Host, Incarnation, Part, Slot, hook};
 use crate::supervise::microreboot::record::{PhaseResult, RebootRecord};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 /// How a phase goes.
@@ -33,6 +34,8 @@ pub(super) struct World {
     slots: Mutex<HashMap<String, Arc<Slot<u32>>>>,
     /// What a checkpoint gives.
     pub(super) state: Mutex<u32>,
+    /// The host is being shut down.
+    pub(super) ends: AtomicBool,
 }
 
 impl World {
@@ -64,6 +67,10 @@ impl World {
 struct FakeHost(Arc<World>);
 
 impl Host for FakeHost {
+    fn ends_in_order(&self) -> bool {
+        self.0.ends.load(Ordering::Relaxed)
+    }
+
     fn stop(&self, id: Name) -> Boxed<'static, PhaseResult> {
         let world = self.0.clone();
         Box::pin(async move {

@@ -271,6 +271,14 @@ impl<T> Machine<T> {
         }
     }
 
+    /// Whether it is ending for another reason than that restarting did not help.
+    pub(super) const fn ends_in_order(&self) -> bool {
+        let Mode::Ending { why, .. } = &self.mode else {
+            return false;
+        };
+        matches!(why, Ended::Stopped | Ended::AutoShutdown(_))
+    }
+
     pub(super) fn phase(&self) -> super::snapshot::Phase {
         use super::snapshot::Phase;
         match self.mode {
