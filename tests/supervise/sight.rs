@@ -4,7 +4,7 @@ use crate::rig::{Order, Rig, many, prompt, settle};
 use backstop::health::check::Level;
 use backstop::health::tree::{Component, HealthTree};
 use backstop::supervise::budget::{Pausing, RestartBackoff, RestartBudget};
-use backstop::supervise::child::{SpentHook, WhenSpent};
+use backstop::supervise::child::{ChildContext, ChildSpec, SpentHook, WhenSpent};
 use backstop::supervise::supervisor::{ChildState, Phase, Supervisor};
 use std::time::Duration;
 
@@ -70,6 +70,28 @@ root: running, 1 restart in its window
    `- worker  running #2, up 250ms";
     assert_eq!(root.snapshot().to_string(), expected);
     root.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn sv16b_what_an_earlier_incarnation_ended_of_is_not_told_of_the_next() {
+    let deaf = ChildSpec::new("deaf", |cx: ChildContext| async move {
+        if cx.incarnation() == 1 {
+            return Err(std::io::Error::other("told to fail"));
+        }
+        std::future::pending().await
+    });
+    let root = prompt("root").child(deaf).start().await.unwrap();
+    settle().await;
+    let stopping = tokio::spawn({
+        let root = root.clone();
+        async move { root.stop().await }
+    });
+    settle().await;
+    let seen = root.snapshot();
+    let state = seen.child("deaf").unwrap().state;
+    assert_eq!(state, ChildState::Stopping);
+    assert!(!seen.to_string().contains("told to fail"), "{seen}");
+    stopping.await.unwrap();
 }
 
 #[cfg(feature = "serde")]

@@ -6,12 +6,13 @@
 //! so instead of a number: it is never `NaN`.
 //!
 //! ```
+//! use backstop::kernel::clock::Clock;
 //! use backstop::observe::report::{Figure, Observation, RecoveryReport};
 //! use backstop::supervise::microreboot::RebootRecord;
-//! use std::time::{Duration, SystemTime};
+//! use std::time::Duration;
 //!
 //! # fn main() -> Result<(), backstop::ConfigError> {
-//! let until = SystemTime::now();
+//! let until = Clock::default().wall();
 //! let week = Observation::new(until - Duration::from_secs(7 * 86_400), until)?;
 //! let records: Vec<RebootRecord> = Vec::new(); // `manager.records()`
 //! let report = RecoveryReport::over(&week, &records);

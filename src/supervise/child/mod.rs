@@ -15,7 +15,7 @@
 //!     cx.ready();
 //!     loop {
 //!         tokio::select! {
-//!             () = cx.cancelled() => return Ok(()),
+//!             () = cx.cancelled() => return Ok::<_, std::io::Error>(()),
 //!             accepted = listener.accept() => {
 //!                 let (_socket, _peer) = accepted?;
 //!                 // Belongs to the child: it is told to stop with it, and waited for.
@@ -23,8 +23,6 @@
 //!             }
 //!         }
 //!     }
-//!     # #[allow(unreachable_code)]
-//!     # Ok::<(), std::io::Error>(())
 //! })
 //! .readiness(Readiness::Explicit)
 //! .restart(Restart::Permanent)

@@ -92,13 +92,21 @@ impl ChildSnapshot {
             write!(f, ", {used} of its own budget")?;
         }
         match &self.last_exit {
-            // What a child that runs ended of before is history.
-            Some(exit) if self.state != ChildState::Running => {
+            // What an earlier incarnation than the one that is there ended of is history.
+            Some(exit) if !self.is_there() => {
                 f.write_str(", ")?;
                 write!(OneLine(f), "{exit}")
             }
             _ => Ok(()),
         }
+    }
+}
+
+impl ChildSnapshot {
+    /// Whether the incarnation that it is in has not ended yet.
+    const fn is_there(&self) -> bool {
+        use ChildState::{Running, Starting, Stopping};
+        matches!(self.state, Starting | Running | Stopping)
     }
 }
 
