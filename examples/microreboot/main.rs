@@ -19,6 +19,8 @@
 //! | `--drill` | ten minutes: 300 faults and 300 disturbances that are none, through the detector |
 //! | `--cost` | instructions of a request with support for restarts and without (needs valgrind) |
 //!
+//! `plot --csv FILE --svg FILE --title TITLE` plots a CSV that was kept.
+//!
 //! Any part can be changed: `--arms process,gate+retry --costs 0.05,5 --faults 6 --rate 100 --users 10
 //! --seed 7 --out DIR`.
 //!

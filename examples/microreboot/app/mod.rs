@@ -9,6 +9,7 @@ pub(crate) mod trial;
 use service::world::World;
 use std::collections::HashMap;
 use std::error::Error;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
 
@@ -39,6 +40,7 @@ fn role(arguments: &[String]) -> Option<Result<(), Box<dyn Error>>> {
         "serve" => Some(server_options(rest).and_then(|options| service::process::serve(&options))),
         "load" => Some(load_options(rest).and_then(|options| load::run(&options))),
         "requests" => Some(requests(rest)),
+        "plot" => Some(plot(rest)),
         _ => None,
     }
 }
@@ -47,6 +49,16 @@ fn requests(arguments: &[String]) -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::read(arguments)?;
     let done = trial::cost::requests(arguments.want("support")?, arguments.want("count")?);
     done.map_err(|error| error as Box<dyn Error>)
+}
+
+/// Plots a CSV that was kept.
+fn plot(arguments: &[String]) -> Result<(), Box<dyn Error>> {
+    let arguments = Arguments::read(arguments)?;
+    let (csv, svg): (PathBuf, PathBuf) = (arguments.want("csv")?, arguments.want("svg")?);
+    let title: String = arguments.want("title")?;
+    let plot = trial::plot(&std::fs::read_to_string(csv)?, &title);
+    std::fs::write(svg, plot.map_err(|error| error as Box<dyn Error>)?)?;
+    Ok(())
 }
 
 /// Arguments as `--name value`.

@@ -13,6 +13,17 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(2);
 /// How long one attempt waits where there are several.
 pub(crate) const ATTEMPT: Duration = Duration::from_millis(600);
 
+/// How many attempts there are at most.
+pub(crate) const ATTEMPTS: u32 = 12;
+
+/// The waits between attempts: the first, and the longest. Each is jittered between half of it and all.
+pub(crate) const WAITS: (Duration, Duration) =
+    (Duration::from_millis(50), Duration::from_millis(400));
+
+/// What the default budget allows, in further attempts: a second at least, as a share of the calls, and
+/// over how long they are saved up.
+pub(crate) const BUDGET: (f64, f64, Duration) = (10.0, 0.2, Duration::from_secs(10));
+
 /// How requests are made.
 #[derive(Clone)]
 pub(crate) enum Manner {
@@ -26,12 +37,11 @@ impl Manner {
         if !retries {
             return Ok(Self::Bare);
         }
-        // The budget is the default one: a fifth of the calls, and ten a second at least.
         let config = RetryConfig::default()
-            .max_attempts(12)
+            .max_attempts(ATTEMPTS)
             .backoff(
-                Backoff::exponential(Duration::from_millis(50))
-                    .cap(Duration::from_millis(400))
+                Backoff::exponential(WAITS.0)
+                    .cap(WAITS.1)
                     .jitter(Jitter::Equal),
             )
             .deadline(DEADLINE)

@@ -9,6 +9,7 @@ use axum::extract::{Path, State};
 use axum::http::header::RETRY_AFTER;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
+use backstop::supervise::microreboot::RebootRecord;
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -28,6 +29,7 @@ pub(crate) fn routes(site: Arc<Site>) -> Router {
         .route("/bids/{key}", put(bid).get(bid_of_key))
         .route("/health", get(health))
         .route("/audit", get(audit))
+        .route("/records", get(records))
         .route("/faults/{component}/{kind}", post(hurt))
         .route("/reboots/{component}", post(reboot))
         .with_state(site)
@@ -129,6 +131,14 @@ async fn audit(State(site): Shared) -> Answer {
         let _ = writeln!(lines, "{} {} {}", bid.key, bid.item, bid.amount);
     }
     Ok(lines)
+}
+
+/// What the manager did, as JSON.
+async fn records(State(site): Shared) -> Answer {
+    let manager = site.manager.get().ok_or(Fail::Missing("manager"))?;
+    let records = manager.records();
+    let records: Vec<&RebootRecord> = records.iter().map(AsRef::as_ref).collect();
+    serde_json::to_string(&records).map_err(Fail::broken)
 }
 
 async fn reboot(State(site): Shared, Path(component): Path<String>) -> Result<(), Fail> {

@@ -3,15 +3,17 @@
 use super::Failure;
 use super::arm::{Arm, Server, Starts};
 use super::audit::audit;
-use super::detector::Prober;
+use super::detector::{PERIOD, Prober};
 use super::exchange::Exchange;
 use super::fault::Fault;
 use super::generator::{Generator, Load, parse_bid};
 use super::outcome::{Outcome, Times, outcomes};
+use super::recoveries::Recoveries;
 use crate::app::load::api::Api;
 use crate::app::service::store::stored;
-use crate::app::service::world::{Bid, World, below};
+use crate::app::service::world::{Bid, World};
 use crate::app::time::{micros, now, since, sleep};
+use fastrand::Rng;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -40,6 +42,8 @@ pub(crate) struct CellResult {
     pub(crate) behind: Duration,
     /// Requests before the first fault, and how many of them failed.
     pub(crate) calm: (u64, u64),
+    /// What the server's manager recorded, and how long it was watched; none if it has no manager.
+    pub(crate) recoveries: Option<Recoveries>,
     pub(crate) wrong: Vec<String>,
 }
 
@@ -62,6 +66,7 @@ struct Running<'a> {
     generator: Generator,
     prober: Prober,
     control: Api,
+    rng: Rng,
     wrong: Vec<String>,
 }
 
@@ -95,15 +100,20 @@ pub(crate) async fn run(cell: Cell, scratch: &Path, out: &Path) -> Result<CellRe
         server,
         generator,
         prober,
+        rng: Rng::with_seed(cell.seed),
         wrong: Vec::new(),
     };
     let mut times = Vec::new();
     sleep(CALM).await;
-    for (place, fault) in cell.faults.iter().enumerate() {
+    for fault in &cell.faults {
         times.push(running.fault(*fault).await?);
-        let more = f64::from(below(cell.seed + place as u64, 1_000)) / 1_000.0;
-        sleep(Duration::from_secs_f64(cell.gap * (1.0 + more))).await;
+        if times.len() % 50 == 0 {
+            println!("{} of {}", times.len(), cell.faults.len());
+        }
+        let gap = cell.gap * (1.0 + running.rng.f64());
+        sleep(Duration::from_secs_f64(gap)).await;
     }
+    let recoveries = running.recoveries(&times).await?;
     let Running {
         mut server,
         mut generator,
@@ -129,6 +139,7 @@ pub(crate) async fn run(cell: Cell, scratch: &Path, out: &Path) -> Result<CellRe
         outcomes,
         behind,
         calm,
+        recoveries,
         wrong,
     })
 }
@@ -148,6 +159,8 @@ impl Running<'_> {
                 .await
                 .map_err(|failed| format!("{path}: {failed:?}"))?;
         }
+        // The detector has a rhythm of its own.
+        sleep(PERIOD.mul_f64(self.rng.f64())).await;
         let within = if fault.is_benign() { PASSES } else { SHOWS };
         let Some(mut suspect) = self.prober.detect(within).await else {
             if fault.is_benign() {
@@ -188,6 +201,23 @@ impl Running<'_> {
             .await
             .map_err(|failed| format!("{path}: {failed:?}"))?;
         Ok(())
+    }
+
+    /// What the manager recorded, if there is one.
+    async fn recoveries(&self, times: &[Times]) -> Result<Option<Recoveries>, Failure> {
+        if self.cell.arm.restarts_process() {
+            return Ok(None);
+        }
+        let records = self
+            .control
+            .get("/records")
+            .await
+            .map_err(|failed| format!("no records: {failed:?}"))?;
+        Ok(Some(Recoveries {
+            records: serde_json::from_str(&records)?,
+            from: times.first().map_or(0, |times| times.injected),
+            until: micros(),
+        }))
     }
 
     async fn audit(&mut self, fault: Fault) -> Result<(), Failure> {

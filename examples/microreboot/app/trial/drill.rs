@@ -3,6 +3,7 @@
 
 use super::cell::CellResult;
 use super::outcome::Outcome;
+use super::report::SAMPLES;
 use super::stats::Spread;
 use std::fmt::Write;
 
@@ -72,5 +73,14 @@ pub(crate) fn report(result: &CellResult) -> String {
         "blast radius, of the requests between fault and recovery: median {:.1} % [{:.1}, {:.1}], mean {:.1} %",
         radius.median, radius.low, radius.high, radius.mean
     );
+    if let Some(recoveries) = &result.recoveries {
+        let _ = match recoveries.report(&result.outcomes, SAMPLES) {
+            Ok(report) => writeln!(
+                text,
+                "\nThe report of the manager's records; how many samples are in brackets.\n{report}"
+            ),
+            Err(error) => writeln!(text, "\nno report: {error}"),
+        };
+    }
     text
 }

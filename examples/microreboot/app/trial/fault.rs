@@ -100,6 +100,12 @@ impl Fault {
         matches!(self.kind, "deadlock" | "hung")
     }
 
+    /// Whether what is answered looks like an answer, which no client asks for again.
+    pub(crate) fn misleads(self) -> bool {
+        // The catalogue's damaged index panics; the others find nothing, or something else.
+        self.kind == "wrong" || (self.kind == "corruption" && self.component != "catalogue")
+    }
+
     /// The share of the requests that it touches.
     pub(crate) fn share(self) -> f64 {
         let touched = MIX.iter().filter(|(ask, _)| self.touches(ask));

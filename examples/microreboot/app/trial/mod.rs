@@ -1,6 +1,6 @@
 //! The experiment: what is compared, how it is run, and what is said of it.
 
-mod arm;
+pub(crate) mod arm;
 pub(crate) mod audit;
 mod cell;
 pub(crate) mod cost;
@@ -11,11 +11,13 @@ pub(crate) mod fault;
 pub(crate) mod generator;
 pub(crate) mod outcome;
 mod plan;
-mod predict;
+pub(crate) mod predict;
+pub(crate) mod recoveries;
 mod report;
 pub(crate) mod stats;
 mod svg;
 
 pub(crate) use plan::{Plan, run};
+pub(crate) use svg::plot;
 
 pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;

@@ -5,7 +5,11 @@ use super::predict::failures;
 use super::stats::{BreakEven, Figures, Spread, break_even, figures};
 use crate::app::load::policy::{ATTEMPT, DEADLINE};
 use crate::app::trial::arm::{Arm, Cure};
+use backstop::observe::report::Figure;
 use std::fmt::Write;
+
+/// What a figure of the records takes: the default of the report.
+pub(super) const SAMPLES: u64 = 5;
 
 pub(crate) fn csv(results: &[CellResult]) -> String {
     let mut text = "arm,cost_s,startup_s,items,seed,number,fault,component,suspect,cures,detect_s,recover_s,\
@@ -90,6 +94,7 @@ pub(crate) fn table(results: &[CellResult]) -> String {
     }
     text.push('\n');
     parts(&mut text, results);
+    recoveries(&mut text, results);
     even(&mut text, results);
     text.push_str(PAPER);
     text
@@ -144,6 +149,34 @@ fn parts(text: &mut String, results: &[CellResult]) {
             result.cell.world.items,
             parts.join(", ")
         );
+    }
+    text.push('\n');
+}
+
+/// What the managers' own records say, where there is a manager.
+fn recoveries(text: &mut String, results: &[CellResult]) {
+    for result in results {
+        let report = result.recoveries.as_ref();
+        if let Some(Ok(report)) = report.map(|recorded| recorded.report(&result.outcomes, SAMPLES))
+        {
+            let percent = |figure: Figure| {
+                figure.value().map_or_else(
+                    || figure.to_string(),
+                    |share| format!("{:.1} % ({})", share * 100.0, figure.samples()),
+                )
+            };
+            let _ = writeln!(
+                text,
+                "Records of {} at {} s: MTTR {} s, success {}, automation {}, false positives {}, blast radius {}.",
+                result.cell.arm.name(),
+                result.cell.cost,
+                report.mttr_seconds,
+                percent(report.success),
+                percent(report.automation),
+                percent(report.false_positives),
+                percent(report.blast_radius),
+            );
+        }
     }
     text.push('\n');
 }
