@@ -69,12 +69,16 @@ impl<H: Deref<Target = Machine>, F, C> Guarded<H, F, C> {
     {
         let mut this = self.project();
         let visit = this.visit;
-        // Polled again after it ended: it has no place, and there is nothing more to say.
+        // Polled again after it ended: it has no place, and nothing more to say.
         let Some(look) = visit.look() else {
             return Poll::Pending;
         };
+        // Nor has it where the operation panicked.
+        let Some(future) = this.future.as_mut().as_pin_mut() else {
+            return Poll::Pending;
+        };
         visit.set_polled(true);
-        if let (Ok(()), Some(future)) = (look, this.future.as_mut().as_pin_mut()) {
+        if look.is_ok() {
             match future.poll(cx) {
                 Poll::Ready(Ok(value)) => {
                     let verdict = this.classifier.classify(Ok(&value));
