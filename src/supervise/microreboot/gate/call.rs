@@ -48,7 +48,7 @@ impl<H: Deref<Target = Machine>, F, C> Guarded<H, F, C> {
         classifier: C,
     ) -> Self {
         // It is made, and may be dropped before it is polled.
-        visit.set_polled(false);
+        visit.end_poll();
         Self {
             future: Some(future),
             visit,
@@ -70,15 +70,14 @@ impl<H: Deref<Target = Machine>, F, C> Guarded<H, F, C> {
         let mut this = self.project();
         let visit = this.visit;
         // Polled again after it ended: it has no place, and nothing more to say.
-        let Some(look) = visit.look() else {
+        let Some(begun) = visit.begin_poll() else {
             return Poll::Pending;
         };
         // Nor has it where the operation panicked.
         let Some(future) = this.future.as_mut().as_pin_mut() else {
             return Poll::Pending;
         };
-        visit.set_polled(true);
-        if look.is_ok() {
+        if begun.is_ok() {
             match future.poll(cx) {
                 Poll::Ready(Ok(value)) => {
                     let verdict = this.classifier.classify(Ok(&value));
@@ -92,7 +91,7 @@ impl<H: Deref<Target = Machine>, F, C> Guarded<H, F, C> {
                 }
                 Poll::Pending => {
                     if visit.wait(cx).is_ok() {
-                        visit.set_polled(false);
+                        visit.end_poll();
                         return Poll::Pending;
                     }
                 }
@@ -196,23 +195,24 @@ where
         if let Some(operation) = this.operation.take() {
             let mut call = this.call.as_mut().project();
             let machine = *call.visit.handle();
-            let outside = call.visit.take_outside();
-            let entered = if outside.is_none() {
-                machine.enter()
-            } else {
+            let entered = if call.visit.is_outside() {
                 Err(Shut)
+            } else {
+                machine.enter()
             };
             let admitted = match entered {
                 Ok(admitted) => admitted,
-                Err(Shut) => match ask_again(machine, *call.idempotence, outside, cx) {
-                    Asked::GoesIn(admitted) => admitted,
-                    Asked::Waits(outside) => {
-                        call.visit.wait_outside(outside);
-                        *this.operation = Some(operation);
-                        return Poll::Pending;
+                Err(Shut) => {
+                    match ask_again(machine, *call.idempotence, call.visit.take_outside(), cx) {
+                        Asked::GoesIn(admitted) => admitted,
+                        Asked::Waits(outside) => {
+                            call.visit.wait_outside(outside);
+                            *this.operation = Some(operation);
+                            return Poll::Pending;
+                        }
+                        Asked::Refused(rejection) => return Poll::Ready(Err(rejection.into())),
                     }
-                    Asked::Refused(rejection) => return Poll::Ready(Err(rejection.into())),
-                },
+                }
             };
             // A panic while the future is made is a failure of the call.
             call.visit.go_in(admitted);

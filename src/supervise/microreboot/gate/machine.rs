@@ -52,7 +52,7 @@ pub(super) struct Machine {
 pub(super) struct Admitted {
     pub(super) ticket: Ticket,
     /// When it asked, in nanoseconds; 0 if nobody wants to know.
-    asked: u64,
+    pub(super) asked: u64,
 }
 
 impl Machine {

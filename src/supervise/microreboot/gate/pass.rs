@@ -93,8 +93,12 @@ impl<H: Deref<Target = Machine>> Visit<H> {
         &self.handle
     }
 
-    /// It waits there no longer, if it did.
     #[inline(always)]
+    pub(super) fn is_outside(&self) -> bool {
+        matches!(self.stands, Stands::Outside(_))
+    }
+
+    /// It waits there no longer, if it did.
     pub(super) fn take_outside(&mut self) -> Option<Outside<H>> {
         match replace(&mut self.stands, Stands::Away) {
             Stands::Outside(outside) => Some(outside),
@@ -120,37 +124,47 @@ impl<H: Deref<Target = Machine>> Visit<H> {
         });
     }
 
-    /// User code begins or ends.
+    /// User code is about to run: not if the call was cut since it began to wait. None if it is not
+    /// inside.
     #[inline(always)]
-    pub(super) fn set_polled(&mut self, is_polled: bool) {
+    pub(super) fn begin_poll(&mut self) -> Option<Result<(), Cut>> {
+        let Stands::Inside(inside) = &mut self.stands else {
+            return None;
+        };
+        inside.polled = Polled::Yes;
+        if inside.waits.is_some() && self.handle.stripes.is_cut(inside.admitted.ticket) {
+            return Some(Err(Cut));
+        }
+        Some(Ok(()))
+    }
+
+    /// No user code runs any more.
+    #[inline(always)]
+    pub(super) fn end_poll(&mut self) {
         if let Stands::Inside(inside) = &mut self.stands {
-            inside.polled = if is_polled { Polled::Yes } else { Polled::No };
+            inside.polled = Polled::No;
         }
     }
 
     #[inline(always)]
     pub(super) fn end(&mut self, outcome: Outcome) {
-        let Stands::Inside(inside) = self.stands else {
+        let Stands::Inside(inside) = &self.stands else {
             return;
         };
-        self.stands = Stands::Away;
+        // Field by field, as they were written: one wide read would wait for both writes.
+        let &Admitted {
+            ticket: Ticket { stripe, generation },
+            asked,
+        } = &inside.admitted;
+        let ticket = Ticket { stripe, generation };
+        let admitted = Admitted { ticket, asked };
         let failed = outcome == Outcome::Failure;
-        match inside.waits {
-            None => self.handle.leave(inside.admitted, failed),
-            Some(waits) => self.handle.leave_waiting(inside.admitted, waits, failed),
-        }
-    }
-
-    /// Whether it is inside; or was cut since it began to wait.
-    #[inline(always)]
-    pub(super) fn look(&self) -> Option<Result<(), Cut>> {
-        match &self.stands {
-            Stands::Inside(inside) if inside.waits.is_none() => Some(Ok(())),
-            Stands::Inside(inside) if self.handle.stripes.is_cut(inside.admitted.ticket) => {
-                Some(Err(Cut))
-            }
-            Stands::Inside(_) => Some(Ok(())),
-            _ => None,
+        if let Some(waits) = inside.waits {
+            self.stands = Stands::Away;
+            self.handle.leave_waiting(admitted, waits, failed);
+        } else {
+            self.stands = Stands::Away;
+            self.handle.leave(admitted, failed);
         }
     }
 
@@ -253,7 +267,7 @@ pub struct Pass(Visit<Shared<Machine>>);
 
 impl Pass {
     pub(super) fn new(mut inside: Visit<Shared<Machine>>) -> Self {
-        inside.set_polled(false);
+        inside.end_poll();
         Self(inside)
     }
 

@@ -76,9 +76,9 @@ pub(super) struct Stripes {
 /// A caller inside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ticket {
-    stripe: usize,
+    pub(super) stripe: usize,
     /// When it went in; 0 if it is not counted.
-    generation: u64,
+    pub(super) generation: u64,
 }
 
 impl Ticket {
