@@ -90,9 +90,12 @@ fn mr8a_a_waker_that_panics_where_it_is_dropped_keeps_no_place() {
     for ends in [false, true] {
         let is_ready = Cell::new(false);
         let mut call = Box::pin(gate.call(|| {
-            poll_fn(|_| match is_ready.get() {
-                true => Poll::Ready(Ok::<u8, u8>(7)),
-                false => Poll::Pending,
+            poll_fn(|_| {
+                if is_ready.get() {
+                    Poll::Ready(Ok::<u8, u8>(7))
+                } else {
+                    Poll::Pending
+                }
             })
         }));
         let waker = Waker::from(Arc::new(Explosive));

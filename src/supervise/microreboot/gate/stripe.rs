@@ -140,7 +140,7 @@ impl Stripes {
         self.lanes[self.mine()].word.load(Ordering::Acquire) & SHUT != 0
     }
 
-    /// What calls are to be told from the next one on.
+    /// Whether calls are counted, and timed, from the next one on. Not by two threads at once.
     pub(super) fn configure(&self, are_counted: bool, are_timed: bool) {
         let counted = if are_counted { 0 } else { UNCOUNTED };
         let flags = counted | if are_timed { TIMED } else { 0 };
