@@ -14,6 +14,7 @@ use backstop::policy::bulkhead::{
     Compartment, CompartmentConfig, Compartments, CompartmentsConfig,
 };
 use backstop::policy::circuit_breaker::Window;
+use backstop::supervise::microreboot::{Gate, GateConfig};
 use backstop::{
     Bulkhead, BulkheadConfig, CircuitBreaker, CircuitBreakerConfig, Pipeline, PipelineConfig,
     Retry, RetryBudget, RetryConfig, Timeout,
@@ -222,6 +223,18 @@ impl Call for Compartmented {
     }
 }
 
+/// A gate's async call on a borrowed handle; it is open.
+struct Gated(Gate);
+impl Call for Gated {
+    fn call(&self, reply: Reply) -> bool {
+        succeeds(self.0.call(|| ready(black_box(reply))))
+    }
+}
+
+fn gate(config: GateConfig) -> Gate {
+    Gate::new("bench", config).expect("a valid configuration")
+}
+
 /// One of three, each for itself or with a share of a total.
 fn compartment(total: Option<u32>) -> Compartment {
     let mut config = CompartmentsConfig::presets();
@@ -326,6 +339,14 @@ fn cases() -> Vec<Case> {
                 breaker: open(true),
                 with_cause: true,
             })
+        }),
+        case("gate_open", || Healthy(Gated(gate(GateConfig::default())))),
+        case("gate_open_static", || {
+            let gate = gate(GateConfig::default());
+            Healthy(Gated(Gate::from(&*Box::leak(Box::new(gate)))))
+        }),
+        case("gate_open_no_drain", || {
+            Healthy(Gated(gate(GateConfig::default().without_drain())))
         }),
         case("timeout", || {
             Healthy(Timed(

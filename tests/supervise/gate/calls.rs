@@ -7,8 +7,10 @@ use backstop::kernel::rejection::RejectionKind;
 use backstop::supervise::microreboot::{CallsSeen, Gate, GateState, Idempotence};
 use futures::FutureExt;
 use std::cell::Cell;
-use std::future::{pending, ready};
+use std::future::{pending, poll_fn, ready};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
 
 const IDEMPOTENT: Idempotence = Idempotence::Idempotent;
 
@@ -44,6 +46,75 @@ fn mr8a_a_call_through_an_open_gate_ends_as_itself() {
         (gate.in_flight(), gate.seen()),
         (0, CallsSeen { bad: 3, all: 5 })
     );
+}
+
+#[test]
+fn mr8a_an_operation_that_panics_is_a_failure_and_its_call_says_no_more() {
+    let (gate, _clock) = gate(config());
+    for waits in [false, true] {
+        let reboot = waits.then(|| gate.begin_reboot());
+        let mut call = Task::new(
+            gate.call_with(IDEMPOTENT, || -> futures::future::Ready<Reply> {
+                panic!("while it is made")
+            }),
+        );
+        if let Some(reboot) = reboot {
+            call.is_pending();
+            reboot.succeed();
+        }
+        assert!(catch_unwind(AssertUnwindSafe(|| call.poll())).is_err());
+        call.is_pending();
+        drop(call);
+        assert_eq!((gate.in_flight(), gate.parked()), (0, 0));
+        let bad = 1 + u64::from(waits);
+        assert_eq!(gate.seen(), CallsSeen { bad, all: bad });
+    }
+}
+
+/// Panics where the last of it is dropped.
+struct Explosive;
+
+impl Wake for Explosive {
+    fn wake(self: Arc<Self>) {}
+}
+
+impl Drop for Explosive {
+    fn drop(&mut self) {
+        panic!("the last waker is dropped");
+    }
+}
+
+#[test]
+fn mr8a_a_waker_that_panics_where_it_is_dropped_keeps_no_place() {
+    let (gate, _clock) = gate(config());
+    for ends in [false, true] {
+        let is_ready = Cell::new(false);
+        let mut call = Box::pin(gate.call(|| {
+            poll_fn(|_| {
+                if is_ready.get() {
+                    Poll::Ready(Ok::<u8, u8>(7))
+                } else {
+                    Poll::Pending
+                }
+            })
+        }));
+        let waker = Waker::from(Arc::new(Explosive));
+        let mut cx = Context::from_waker(&waker);
+        assert!(call.as_mut().poll(&mut cx).is_pending());
+        assert_eq!(gate.in_flight(), 1);
+        // Only the gate has it now.
+        drop(waker);
+        is_ready.set(ends);
+        let panicked = catch_unwind(AssertUnwindSafe(|| {
+            if ends {
+                let _ = call.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            }
+            drop(call);
+        }));
+        assert!(panicked.is_err(), "it was not dropped");
+        assert_eq!(gate.in_flight(), 0);
+        assert_eq!(gate.seen().all, 1 + u64::from(ends));
+    }
 }
 
 #[test]

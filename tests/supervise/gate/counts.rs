@@ -4,7 +4,7 @@ use super::{MS, SECOND, Task, config, gate};
 use allocation_counter::measure;
 use backstop::Rejection;
 use backstop::kernel::outcome::Outcome;
-use backstop::supervise::microreboot::{CallsSeen, Gate, GateLayer, Idempotence};
+use backstop::supervise::microreboot::{CallsSeen, Gate, GateFuture, GateLayer, Idempotence};
 use futures::FutureExt;
 use std::future::{Ready, ready};
 use std::task::{Context, Poll};
@@ -153,6 +153,84 @@ fn mr8p_calls_and_refusals_allocate_nothing() {
             });
         }
     }
+}
+
+#[test]
+fn mr8p_refusals_of_those_who_would_wait_allocate_nothing() {
+    let (gate, _clock) = gate(config().without_parking());
+    let _reboot = gate.begin_reboot();
+    allocates_nothing("no room to wait", || {
+        let call = gate.call_with(Idempotence::Idempotent, || ready(Ok::<u8, u8>(1)));
+        assert!(call.now_or_never().unwrap().is_err());
+    });
+}
+
+/// Takes large requests.
+#[derive(Clone)]
+struct Upload;
+
+impl Service<[u8; 1_000]> for Upload {
+    type Response = u8;
+    type Error = Rejection;
+    type Future = Ready<Result<u8, Rejection>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Rejection>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: [u8; 1_000]) -> Self::Future {
+        ready(Ok(request[0]))
+    }
+}
+
+/// By how much a future is larger than the one that it wraps.
+fn surplus<F, I>(outer: &F, _inner: impl FnOnce() -> I) -> usize {
+    size_of_val(outer) - size_of::<I>()
+}
+
+#[test]
+fn mr8p_a_call_has_no_room_for_a_wait() {
+    let (gate, _clock) = gate(config());
+    let large = || async {
+        let ballast = [1_u8; 1_000];
+        ready(()).await;
+        Ok::<u8, u8>(ballast[0])
+    };
+    let sizes = [
+        surplus(&gate.call(|| ready(Ok::<u8, u8>(1))), || {
+            ready(Ok::<u8, u8>(1))
+        }),
+        surplus(&gate.call(large), large),
+        size_of::<GateFuture<Upload, [u8; 1_000]>>() - size_of::<Ready<Result<u8, Rejection>>>(),
+    ];
+    println!("over the inner future: {sizes:?}");
+    assert!(sizes.iter().all(|size| *size <= 80), "{sizes:?}");
+    assert_eq!(size_of::<Gate>(), 16);
+}
+
+#[test]
+fn mr8m_an_objective_is_taken_and_dropped_while_calls_are_inside() {
+    let (gate, clock) = gate(config());
+    let took = |gate: &Gate, times: u32| {
+        let pass = gate.enter(Idempotence::Unknown).unwrap();
+        clock.advance(times * MS);
+        pass.end(Outcome::Success);
+        gate.seen().bad
+    };
+    assert_eq!(took(&gate, 200), 0);
+    let untimed = gate.enter(Idempotence::Unknown).unwrap();
+    for config in [config().without_drain(), config()] {
+        gate.reconfigure(config.objective(100 * MS)).unwrap();
+        let timed = gate.enter(Idempotence::Unknown).unwrap();
+        let bad = gate.seen().bad;
+        assert_eq!(took(&gate, 101), bad + 1);
+        gate.reconfigure(config).unwrap();
+        assert_eq!(took(&gate, 101), bad + 1);
+        timed.end(Outcome::Success);
+        assert_eq!(gate.seen().bad, bad + 1, "there is none any more");
+    }
+    untimed.end(Outcome::Success);
+    assert_eq!((gate.seen().bad, gate.in_flight()), (2, 0));
 }
 
 #[test]

@@ -8,8 +8,10 @@
 )]
 
 use super::config::Idempotence;
-use super::machine::Machine;
-use super::pass::Inside;
+use super::control::Parked;
+use super::machine::{Admitted, Machine};
+use super::pass::{Outside, Visit};
+use super::stripe::Shut;
 use super::waiting::Waiting;
 use crate::kernel::outcome::{AnyError, Classifier};
 use crate::kernel::outlet::Outlet;
@@ -27,28 +29,29 @@ pin_project! {
     where
         H: Deref<Target = Machine>,
     {
-        // In this order: what the call holds is dropped while it is still counted. None if it was cut.
+        // In this order: what the call holds is dropped while it is still counted. None before it was
+        // made, and if it was cut.
         #[pin]
         future: Option<F>,
-        inside: Inside<H>,
+        visit: Visit<H>,
         idempotence: Idempotence,
         classifier: C,
     }
 }
 
 impl<H: Deref<Target = Machine>, F, C> Guarded<H, F, C> {
-    #[inline]
+    #[inline(always)]
     pub(super) fn new(
         future: F,
-        mut inside: Inside<H>,
+        mut visit: Visit<H>,
         idempotence: Idempotence,
         classifier: C,
     ) -> Self {
         // It is made, and may be dropped before it is polled.
-        inside.set_running(false);
+        visit.end_poll();
         Self {
             future: Some(future),
-            inside,
+            visit,
             idempotence,
             classifier,
         }
@@ -65,71 +68,50 @@ impl<H: Deref<Target = Machine>, F, C> Guarded<H, F, C> {
         W: Outlet<E>,
     {
         let mut this = self.project();
-        // Polled again after it ended: it has no place, and there is nothing more to say.
-        if this.inside.is_over() {
+        let visit = this.visit;
+        // Polled again after it ended: it has no place, and nothing more to say.
+        let Some(begun) = visit.begin_poll() else {
             return Poll::Pending;
-        }
-        if this.inside.is_cut() {
-            let rejection = Self::cut(this.future, this.inside, *this.idempotence);
-            return Poll::Ready(Err(rejection.into()));
-        }
+        };
+        // Nor has it where the operation panicked.
         let Some(future) = this.future.as_mut().as_pin_mut() else {
             return Poll::Pending;
         };
-        this.inside.set_running(true);
-        match future.poll(cx) {
-            Poll::Ready(Ok(value)) => {
-                let verdict = this.classifier.classify(Ok(&value));
-                this.inside.end(verdict.outcome());
-                Poll::Ready(Ok(value))
-            }
-            Poll::Ready(Err(error)) => {
-                let verdict = this.classifier.classify(Err(&error));
-                this.inside.end(verdict.outcome());
-                Poll::Ready(Err(W::inner(error)))
-            }
-            Poll::Pending => {
-                if this.inside.wait(cx).is_err() {
-                    let rejection = Self::cut(this.future, this.inside, *this.idempotence);
-                    return Poll::Ready(Err(rejection.into()));
+        if begun.is_ok() {
+            match future.poll(cx) {
+                Poll::Ready(Ok(value)) => {
+                    let verdict = this.classifier.classify(Ok(&value));
+                    visit.end(verdict.outcome());
+                    return Poll::Ready(Ok(value));
                 }
-                this.inside.set_running(false);
-                Poll::Pending
+                Poll::Ready(Err(error)) => {
+                    let verdict = this.classifier.classify(Err(&error));
+                    visit.end(verdict.outcome());
+                    return Poll::Ready(Err(W::inner(error)));
+                }
+                Poll::Pending => {
+                    if visit.wait(cx).is_ok() {
+                        visit.end_poll();
+                        return Poll::Pending;
+                    }
+                }
             }
         }
-    }
-
-    /// Drops what runs while the call still holds its place, then gives that back.
-    #[cold]
-    #[inline(never)]
-    fn cut(
-        mut future: Pin<&mut Option<F>>,
-        inside: &mut Inside<H>,
-        idempotence: Idempotence,
-    ) -> Rejection {
-        inside.set_running(true);
-        future.set(None);
-        inside.cut_off(idempotence)
+        // It is cut: what runs is dropped while the call still holds its place, then that is given
+        // back.
+        this.future.set(None);
+        Poll::Ready(Err(visit.cut_off(*this.idempotence).into()))
     }
 }
 
 pin_project! {
     /// A call on a borrowed handle.
     pub(super) struct Call<'a, O, F, W> {
-        machine: &'a Machine,
-        idempotence: Idempotence,
+        // Until it runs.
+        operation: Option<O>,
         #[pin]
-        stage: Stage<'a, O, F>,
+        call: Guarded<&'a Machine, F, AnyError>,
         outlet: PhantomData<fn() -> W>,
-    }
-}
-
-pin_project! {
-    #[project = StageProjection]
-    enum Stage<'a, O, F> {
-        Start { operation: Option<O> },
-        Waiting { #[pin] waiting: Waiting<&'a Machine>, asked: u64, operation: Option<O> },
-        Running { #[pin] call: Guarded<&'a Machine, F, AnyError> },
     }
 }
 
@@ -141,69 +123,59 @@ impl<'a, O, F, W> Call<'a, O, F, W> {
         operation: O,
         _outlet: W,
     ) -> Self {
-        let operation = Some(operation);
         Self {
-            machine,
-            idempotence,
-            stage: Stage::Start { operation },
+            operation: Some(operation),
+            call: Guarded {
+                future: None,
+                visit: Visit::new(machine),
+                idempotence,
+                classifier: AnyError,
+            },
             outlet: PhantomData,
         }
     }
 }
 
-impl<'a, O: FnOnce() -> F, F> Stage<'a, O, F> {
-    /// Begins to run. A panic of the operation is a failure of the call.
-    #[inline(always)]
-    fn run(
-        mut this: Pin<&mut Self>,
-        operation: O,
-        inside: Inside<&'a Machine>,
-        idempotence: Idempotence,
-    ) {
-        let future = operation();
-        let call = Guarded::new(future, inside, idempotence, AnyError);
-        this.set(Stage::Running { call });
-    }
+/// What came of asking at a shut gate.
+enum Asked<'a> {
+    GoesIn(Admitted),
+    Waits(Outside<&'a Machine>),
+    Refused(Rejection),
+}
 
-    /// Waits on; ready when it runs, or will not.
-    #[cold]
-    #[inline(never)]
-    fn poll_wait(
-        mut this: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        idempotence: Idempotence,
-    ) -> Poll<Result<(), Rejection>> {
-        loop {
-            let StageProjection::Waiting {
-                mut waiting,
-                asked,
-                operation,
-            } = this.as_mut().project()
-            else {
-                return Poll::Ready(Ok(()));
+/// A call that met a shut gate, or waits at it.
+#[cold]
+#[inline(never)]
+fn ask_again<'a>(
+    machine: &'a Machine,
+    idempotence: Idempotence,
+    outside: Option<Outside<&'a Machine>>,
+    cx: &mut Context<'_>,
+) -> Asked<'a> {
+    let mut outside = match outside {
+        Some(outside) => outside,
+        None if idempotence == Idempotence::Unknown => {
+            return Asked::Refused(machine.refuse(idempotence));
+        }
+        None => {
+            let asked = machine.asked();
+            let place = match machine.park(cx.waker()) {
+                Parked::Waits(place) => Some(place),
+                Parked::Open => None,
+                Parked::Refused => return Asked::Refused(machine.refuse(idempotence)),
             };
-            // After it was refused, or its operation panicked.
-            if operation.is_none() {
-                return Poll::Pending;
-            }
-            match waiting.as_mut().poll_open(cx) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Err(rejection)) => {
-                    *operation = None;
-                    return Poll::Ready(Err(rejection));
-                }
-                Poll::Ready(Ok(())) => {}
-            }
-            let machine = *waiting.handle();
-            // Shut again meanwhile: it waits on.
-            let Ok(admitted) = machine.enter(*asked) else {
-                continue;
-            };
-            let inside = Inside::new(machine, admitted);
-            if let Some(operation) = operation.take() {
-                Self::run(this.as_mut(), operation, inside, idempotence);
-            }
-            return Poll::Ready(Ok(()));
+            Box::pin(Waiting::new(machine, asked, place))
+        }
+    };
+    loop {
+        match outside.as_mut().poll_open(cx) {
+            Poll::Pending => return Asked::Waits(outside),
+            Poll::Ready(Err(rejection)) => return Asked::Refused(rejection),
+            Poll::Ready(Ok(())) => {}
+        }
+        // Unless it was shut again meanwhile: then it waits on.
+        if let Ok(admitted) = outside.enter() {
+            return Asked::GoesIn(admitted);
         }
     }
 }
@@ -218,40 +190,34 @@ where
 
     #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let mut stage = this.stage;
-        let (machine, idempotence) = (*this.machine, *this.idempotence);
-        if let StageProjection::Start { operation } = stage.as_mut().project() {
-            // After a refusal, or a panic of the operation's own.
-            let Some(operation) = operation.take() else {
-                return Poll::Pending;
+        let mut this = self.project();
+        // Not there after a refusal, or a panic of its own.
+        if let Some(operation) = this.operation.take() {
+            let mut call = this.call.as_mut().project();
+            let machine = *call.visit.handle();
+            let entered = if call.visit.is_outside() {
+                Err(Shut)
+            } else {
+                machine.enter()
             };
-            let asked = machine.asked();
-            match machine.enter(asked) {
-                Ok(admitted) => {
-                    let inside = Inside::new(machine, admitted);
-                    Stage::run(stage.as_mut(), operation, inside, idempotence);
+            let admitted = match entered {
+                Ok(admitted) => admitted,
+                Err(Shut) => {
+                    match ask_again(machine, *call.idempotence, call.visit.take_outside(), cx) {
+                        Asked::GoesIn(admitted) => admitted,
+                        Asked::Waits(outside) => {
+                            call.visit.wait_outside(outside);
+                            *this.operation = Some(operation);
+                            return Poll::Pending;
+                        }
+                        Asked::Refused(rejection) => return Poll::Ready(Err(rejection.into())),
+                    }
                 }
-                Err(_) if idempotence == Idempotence::Unknown => {
-                    return Poll::Ready(Err(machine.refuse(idempotence).into()));
-                }
-                Err(_) => stage.set(Stage::Waiting {
-                    waiting: Waiting::new(machine),
-                    asked,
-                    operation: Some(operation),
-                }),
-            }
+            };
+            // A panic while the future is made is a failure of the call.
+            call.visit.go_in(admitted);
+            call.future.set(Some(operation()));
         }
-        if let StageProjection::Waiting { .. } = stage.as_mut().project() {
-            match Stage::poll_wait(stage.as_mut(), cx, idempotence) {
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(rejection)) => return Poll::Ready(Err(rejection.into())),
-                Poll::Pending => return Poll::Pending,
-            }
-        }
-        let StageProjection::Running { call } = stage.project() else {
-            return Poll::Pending;
-        };
-        call.poll_call::<W, T, E>(cx)
+        this.call.poll_call::<W, T, E>(cx)
     }
 }

@@ -4,7 +4,7 @@ use super::call::Call;
 use super::config::{GateConfig, Idempotence};
 use super::control::GateState;
 use super::machine::Machine;
-use super::pass::{Inside, Pass};
+use super::pass::{Pass, Visit};
 use super::reboot::Reboot;
 use crate::kernel::clock::Clock;
 use crate::kernel::config::ConfigError;
@@ -152,8 +152,8 @@ impl Gate {
     ///
     /// The rejection, with a time to come back for idempotent work.
     pub fn enter(&self, idempotence: Idempotence) -> Result<Pass, Rejection> {
-        match self.0.enter(self.0.asked()) {
-            Ok(admitted) => Ok(Pass::new(Inside::new(self.0.clone(), admitted))),
+        match self.0.enter() {
+            Ok(admitted) => Ok(Pass::new(Visit::inside(self.0.clone(), admitted))),
             Err(_) => Err(self.0.refuse(idempotence)),
         }
     }

@@ -60,7 +60,7 @@ fn drained(callers: usize, work: Arc<AtomicU64>) -> u64 {
             let (stripes, work) = (stripes.clone(), work.clone());
             thread::spawn(move || {
                 set_thread_number(caller);
-                let Ok(ticket) = stripes.enter() else {
+                let Ok((ticket, _)) = stripes.enter() else {
                     return 0;
                 };
                 // Relaxed: that the gate is empty has to say that this is seen.
@@ -108,7 +108,7 @@ fn mr8j_loom_nobody_goes_in_after_the_gate_was_seen_empty() {
             let (stripes, is_empty) = (stripes.clone(), is_empty.clone());
             thread::spawn(move || {
                 set_thread_number(1);
-                if let Ok(ticket) = stripes.enter() {
+                if let Ok((ticket, _)) = stripes.enter() {
                     assert!(!is_empty.load(Ordering::Acquire));
                     stripes.leave(ticket, End::Well);
                 }
@@ -131,7 +131,7 @@ fn mr8k_loom_a_waiting_call_learns_that_it_was_cut_and_a_later_one_is_not() {
             let (stripes, shut) = (stripes.clone(), shut.clone());
             thread::spawn(move || {
                 set_thread_number(1);
-                let ticket = stripes.enter().ok()?;
+                let (ticket, _) = stripes.enter().ok()?;
                 let went_in_later = shut.load(Ordering::Relaxed);
                 let (flag, waker) = flag();
                 let waits = stripes.wait(ticket, &mut None, &waker);

@@ -13,7 +13,7 @@ use crate::kernel::instant::{Instant, saturating_nanos};
 use crate::kernel::name::Name;
 use crate::kernel::rejection::{Executed, NEVER, Rejection, RejectionKind};
 use crate::kernel::rng::nth_rolls;
-use crate::kernel::sync::{AtomicBool, AtomicU32, AtomicU64, Mutex, Ordering};
+use crate::kernel::sync::{AtomicU32, AtomicU64, Mutex, Ordering};
 use crate::supervise::microreboot::record::CallsSeen;
 use std::fmt;
 use std::time::Duration;
@@ -29,8 +29,6 @@ const NOTED: Duration = Duration::from_millis(1);
 
 pub(super) struct Machine {
     pub(super) stripes: Stripes,
-    /// Callers inside are counted.
-    counted: AtomicBool,
     /// In nanoseconds; [`NEVER`] for none.
     objective: AtomicU64,
     /// What idempotent callers are told, in nanoseconds, before jitter; [`NEVER`] while down.
@@ -54,14 +52,15 @@ pub(super) struct Machine {
 pub(super) struct Admitted {
     pub(super) ticket: Ticket,
     /// When it asked, in nanoseconds; 0 if nobody wants to know.
-    asked: u64,
+    pub(super) asked: u64,
 }
 
 impl Machine {
     pub(super) fn new(name: Name, clock: Clock, config: GateConfig) -> Self {
+        let stripes = Stripes::new();
+        stripes.configure(config.drain.is_some(), config.objective.is_some());
         Self {
-            stripes: Stripes::new(),
-            counted: AtomicBool::new(config.drain.is_some()),
+            stripes,
             objective: AtomicU64::new(config.objective.map_or(NEVER, saturating_nanos)),
             hint: AtomicU64::new(saturating_nanos(config.expected)),
             failed_at: AtomicU64::new(0),
@@ -75,8 +74,7 @@ impl Machine {
         }
     }
 
-    /// When a call asks, if its duration is measured.
-    #[inline(always)]
+    /// When a call asks that waits, if its duration is measured.
     pub(super) fn asked(&self) -> u64 {
         if self.objective.load(Ordering::Relaxed) == NEVER {
             return 0;
@@ -85,6 +83,7 @@ impl Machine {
     }
 
     #[cold]
+    #[inline(never)]
     fn reading(&self) -> u64 {
         let objective = Duration::from_nanos(self.objective.load(Ordering::Relaxed));
         if self.clock.is_coarse_enough_for(objective) {
@@ -96,12 +95,15 @@ impl Machine {
 
     /// Goes in, if the gate is open.
     #[inline(always)]
-    pub(super) fn enter(&self, asked: u64) -> Result<Admitted, Shut> {
-        let ticket = if self.counted.load(Ordering::Relaxed) {
-            self.stripes.enter()?
-        } else {
-            self.stripes.pass()?
-        };
+    pub(super) fn enter(&self) -> Result<Admitted, Shut> {
+        let (ticket, is_timed) = self.stripes.enter()?;
+        let asked = if is_timed { self.reading() } else { 0 };
+        Ok(Admitted { ticket, asked })
+    }
+
+    /// The same for a call that asked before.
+    pub(super) fn enter_late(&self, asked: u64) -> Result<Admitted, Shut> {
+        let (ticket, _) = self.stripes.enter()?;
         Ok(Admitted { ticket, asked })
     }
 
@@ -228,8 +230,8 @@ impl Machine {
 
     pub(super) fn reconfigure(&self, config: GateConfig) {
         let mut control = self.control.lock();
-        self.counted
-            .store(config.drain.is_some(), Ordering::Relaxed);
+        self.stripes
+            .configure(config.drain.is_some(), config.objective.is_some());
         let objective = config.objective.map_or(NEVER, saturating_nanos);
         self.objective.store(objective, Ordering::Relaxed);
         self.jitter

@@ -4,7 +4,7 @@ use super::call::Guarded;
 use super::config::Idempotence;
 use super::handle::Gate;
 use super::machine::Machine;
-use super::pass::Inside;
+use super::pass::Visit;
 use super::waiting::Waiting;
 use crate::kernel::outcome::{Classifier, DefaultClassifier};
 use crate::kernel::outlet::AsIs;
@@ -198,20 +198,19 @@ where
         } else {
             Idempotence::Unknown
         };
-        let asked = machine.asked();
         if self.inner_is_ready {
-            if let Ok(admitted) = machine.enter(asked) {
+            if let Ok(admitted) = machine.enter() {
                 self.inner_is_ready = false;
-                let inside = Inside::new(machine.clone(), admitted);
+                let visit = Visit::inside(machine.clone(), admitted);
                 // A panic of the inner `call` is a failure and gives the place back.
                 let future = self.inner.call(request);
-                let call = Guarded::new(future, inside, idempotence, self.classifier.clone());
+                let call = Guarded::new(future, visit, idempotence, self.classifier.clone());
                 return GateFuture {
                     state: State::Called { call },
                 };
             }
         }
-        self.outside(request, idempotence, asked)
+        self.outside(request, idempotence)
     }
 }
 
@@ -222,7 +221,6 @@ impl<S: Clone, I, C: Clone> GateService<S, I, C> {
         &self,
         request: Request,
         idempotence: Idempotence,
-        asked: u64,
     ) -> GateFuture<S, Request, C>
     where
         S: Service<Request>,
@@ -233,10 +231,11 @@ impl<S: Clone, I, C: Clone> GateService<S, I, C> {
                 rejection: Some(machine.refuse(idempotence)),
             },
             Idempotence::Idempotent => State::Outside {
-                waiting: Waiting::new(machine.clone()),
-                asked,
-                is_ready: false,
-                held: Some((self.inner.clone(), request, self.classifier.clone())),
+                outside: Box::pin(Outside {
+                    waiting: Waiting::new(machine.clone(), machine.asked(), None),
+                    is_ready: false,
+                    held: Some((self.inner.clone(), request, self.classifier.clone())),
+                }),
             },
         };
         GateFuture { state }
@@ -288,15 +287,21 @@ pin_project! {
         S: Service<Request>,
     {
         Called { #[pin] call: Guarded<Shared<Machine>, S::Future, C> },
-        Outside {
-            #[pin]
-            waiting: Waiting<Shared<Machine>>,
-            asked: u64,
-            // The inner service said so, since the gate was last seen open.
-            is_ready: bool,
-            held: Option<(S, Request, C)>,
-        },
+        // In a box: most calls never wait, and none should have room for it.
+        Outside { outside: Pin<Box<Outside<S, Request, C>>> },
         Refused { rejection: Option<Rejection> },
+    }
+}
+
+pin_project! {
+    /// A call that waits outside, with the inner service that it will ask.
+    #[project = OutsideProjection]
+    struct Outside<S, Request, C> {
+        #[pin]
+        waiting: Waiting<Shared<Machine>>,
+        // The inner service said so, since the gate was last seen open.
+        is_ready: bool,
+        held: Option<(S, Request, C)>,
     }
 }
 
@@ -309,15 +314,14 @@ where
     #[inline(never)]
     fn poll_outside(mut this: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         loop {
-            let StateProjection::Outside {
-                mut waiting,
-                asked,
-                is_ready,
-                held,
-            } = this.as_mut().project()
-            else {
+            let StateProjection::Outside { outside } = this.as_mut().project() else {
                 return Poll::Ready(Ok(()));
             };
+            let OutsideProjection {
+                mut waiting,
+                is_ready,
+                held,
+            } = outside.as_mut().project();
             // After it was refused, or the inner service panicked.
             let Some((mut inner, request, classifier)) = held.take() else {
                 return Poll::Pending;
@@ -344,16 +348,15 @@ where
                     }
                 }
             }
-            let machine = waiting.handle();
-            let Ok(admitted) = machine.enter(*asked) else {
+            let Ok(admitted) = waiting.enter() else {
                 // Shut again meanwhile: it waits on, and the inner service is asked anew.
                 *is_ready = false;
                 *held = Some((inner, request, classifier));
                 continue;
             };
-            let inside = Inside::new(machine.clone(), admitted);
+            let visit = Visit::inside(waiting.handle().clone(), admitted);
             let future = inner.call(request);
-            let call = Guarded::new(future, inside, Idempotence::Idempotent, classifier);
+            let call = Guarded::new(future, visit, Idempotence::Idempotent, classifier);
             this.set(State::Called { call });
             return Poll::Ready(Ok(()));
         }

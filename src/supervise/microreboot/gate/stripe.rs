@@ -18,20 +18,26 @@ use std::task::{Context, Poll, Waker};
 /// The gate is shut: nobody goes in.
 const SHUT: u64 = 1;
 
-/// One caller inside. There is room for 2^31 - 1 in a stripe.
-const INSIDE: u64 = 1 << 1;
+/// Callers inside are not counted.
+const UNCOUNTED: u64 = 1 << 1;
+
+/// Calls have an objective: when they ask is read.
+const TIMED: u64 = 1 << 2;
+
+/// One caller inside. There is room for 2^29 - 1 in a stripe.
+const INSIDE: u64 = 1 << 3;
 
 /// One call that has ended. What overflows is carried.
 const ENDED: u64 = 1 << 32;
 
 const fn inside(word: u64) -> u64 {
-    (word & (ENDED - 1)) >> 1
+    (word & (ENDED - 1)) / INSIDE
 }
 
 /// What the callers of one core write.
 #[derive(Debug)]
 struct Stripe {
-    /// [`SHUT`], how many are inside, how many have ended.
+    /// [`SHUT`], [`UNCOUNTED`], [`TIMED`], how many are inside, how many have ended.
     word: AtomicU64,
     /// Ended calls that are no longer in the word.
     carried: AtomicU64,
@@ -70,9 +76,9 @@ pub(super) struct Stripes {
 /// A caller inside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ticket {
-    stripe: usize,
+    pub(super) stripe: usize,
     /// When it went in; 0 if it is not counted.
-    generation: u64,
+    pub(super) generation: u64,
 }
 
 impl Ticket {
@@ -134,46 +140,49 @@ impl Stripes {
         self.lanes[self.mine()].word.load(Ordering::Acquire) & SHUT != 0
     }
 
-    /// Goes in, uncounted: one load.
-    #[inline(always)]
-    pub(super) fn pass(&self) -> Result<Ticket, Shut> {
-        let stripe = self.mine();
-        if self.lanes[stripe].word.load(Ordering::Acquire) & SHUT != 0 {
-            return Err(Shut);
+    /// Whether calls are counted, and timed, from the next one on. Not by two threads at once.
+    pub(super) fn configure(&self, are_counted: bool, are_timed: bool) {
+        let counted = if are_counted { 0 } else { UNCOUNTED };
+        let flags = counted | if are_timed { TIMED } else { 0 };
+        for stripe in &self.lanes {
+            stripe.word.fetch_or(flags, Ordering::Relaxed);
+            let others = (UNCOUNTED | TIMED) & !flags;
+            stripe.word.fetch_and(!others, Ordering::Relaxed);
         }
-        Ok(Ticket {
-            stripe,
-            generation: 0,
-        })
     }
 
-    /// Goes in, counted: one exchange.
+    /// Goes in: one load, and one exchange if it is counted. Returns whether the call is timed, too.
     #[inline(always)]
-    pub(super) fn enter(&self) -> Result<Ticket, Shut> {
-        let index = self.mine();
-        let stripe = &self.lanes[index];
-        loop {
-            let generation = self.generation.load(Ordering::Acquire);
-            // Callers at a shut gate do not write: who waits for it to be empty would count them.
-            if stripe.word.load(Ordering::Relaxed) & SHUT != 0 {
-                return Err(Shut);
-            }
-            let before = stripe.word.fetch_add(INSIDE, Ordering::Acquire);
-            if before & SHUT != 0 {
-                self.go(index, 0_u64.wrapping_sub(INSIDE));
-                return Err(Shut);
-            }
-            // The same before and after: it went in during just this one. If not, the gate was shut
-            // and opened again meanwhile, and a caller with the wrong one would be taken for one of
-            // those who were inside then, or would not be.
-            if self.generation.load(Ordering::Relaxed) == generation {
-                return Ok(Ticket {
-                    stripe: index,
-                    generation,
-                });
-            }
-            self.go(index, 0_u64.wrapping_sub(INSIDE));
+    pub(super) fn enter(&self) -> Result<(Ticket, bool), Shut> {
+        let stripe = self.mine();
+        let word = &self.lanes[stripe].word;
+        let seen = word.load(Ordering::Acquire);
+        // Callers at a shut gate do not write: who waits for it to be empty would count them.
+        if seen & SHUT != 0 {
+            return Err(Shut);
         }
+        let is_timed = seen & TIMED != 0;
+        if seen & UNCOUNTED != 0 {
+            let generation = 0;
+            return Ok((Ticket { stripe, generation }, is_timed));
+        }
+        let generation = self.generation.load(Ordering::Acquire);
+        let before = word.fetch_add(INSIDE, Ordering::Acquire);
+        // The same generation before and after: it went in during just this one. If not, the gate was
+        // shut and opened again meanwhile, and a caller with the wrong one would be taken for one of
+        // those who were inside then, or would not be.
+        if before & SHUT == 0 && self.generation.load(Ordering::Relaxed) == generation {
+            return Ok((Ticket { stripe, generation }, is_timed));
+        }
+        self.enter_again(stripe)
+    }
+
+    /// It went in while the gate was shut, and goes back; it may be open again.
+    #[cold]
+    #[inline(never)]
+    fn enter_again(&self, stripe: usize) -> Result<(Ticket, bool), Shut> {
+        self.go(stripe, 0_u64.wrapping_sub(INSIDE));
+        self.enter()
     }
 
     /// Adds to a stripe's word, and wakes who waits for the gate to be empty if it may be.

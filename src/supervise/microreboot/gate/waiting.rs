@@ -2,7 +2,8 @@
 
 use super::config::Idempotence;
 use super::control::{Fate, Parked, Place};
-use super::machine::Machine;
+use super::machine::{Admitted, Machine};
+use super::stripe::Shut;
 use crate::kernel::clock::{NoRuntime, Sleep};
 use crate::kernel::rejection::Rejection;
 use pin_project_lite::pin_project;
@@ -23,6 +24,8 @@ pin_project! {
         H: Deref<Target = Machine>,
     {
         handle: H,
+        // When the call asked.
+        asked: u64,
         // While it waits.
         place: Option<Place>,
         // From the first wait on.
@@ -44,16 +47,23 @@ pin_project! {
 }
 
 impl<H: Deref<Target = Machine>> Waiting<H> {
-    pub(super) fn new(handle: H) -> Self {
+    /// `place`: where it waits already.
+    pub(super) fn new(handle: H, asked: u64, place: Option<Place>) -> Self {
         Self {
             handle,
-            place: None,
+            asked,
+            place,
             deadline: None,
         }
     }
 
     pub(super) fn handle(&self) -> &H {
         &self.handle
+    }
+
+    /// Goes in, unless the gate was shut again meanwhile.
+    pub(super) fn enter(&self) -> Result<Admitted, Shut> {
+        self.handle.enter_late(self.asked)
     }
 
     /// Ready when the gate is open, or the wait is over.
