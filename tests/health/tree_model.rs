@@ -7,7 +7,8 @@ use backstop::kernel::clock::Clock;
 use proptest::prelude::*;
 use std::time::Duration;
 
-const PERIOD: Duration = SECOND;
+/// Long enough that a result is stale after two of them and nothing more.
+const PERIOD: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Debug)]
 struct Shape {

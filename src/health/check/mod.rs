@@ -6,7 +6,7 @@
 //!      |      failures in a row        |  ^  successes in a row    |
 //!      +--------------------------------------------------------> |
 //!      |                               |  +------------------------+
-//!      | no result for two periods     v                           |
+//!      | the last result is too old    v                           |
 //!      +---------------------------> Stale <-----------------------+
 //!                                      | enough results in a row decide anew
 //!                                      +-----> Passing or Failing
