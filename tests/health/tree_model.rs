@@ -1,6 +1,6 @@
 //! The tree beside a naive model, which keeps all results and looks through them each time.
 
-use super::rig::{SECOND, build};
+use super::rig::build;
 use backstop::health::check::{Check, CheckConfig, Finding, Level, Status};
 use backstop::health::tree::{Component, HealthTree, StatusOrder};
 use backstop::kernel::clock::Clock;

@@ -49,7 +49,10 @@ pub struct CheckConfig {
     pub(crate) period: Duration,
     #[cfg_attr(
         feature = "serde",
-        serde(with = "duration_text::option", skip_serializing_if = "Option::is_none")
+        serde(
+            with = "duration_text::option",
+            skip_serializing_if = "Option::is_none"
+        )
     )]
     timeout: Option<Duration>,
     pub(crate) failure_threshold: u32,
@@ -58,7 +61,10 @@ pub struct CheckConfig {
     pub(crate) initial_delay: Duration,
     #[cfg_attr(
         feature = "serde",
-        serde(with = "duration_text::option", skip_serializing_if = "Option::is_none")
+        serde(
+            with = "duration_text::option",
+            skip_serializing_if = "Option::is_none"
+        )
     )]
     stale_after: Option<Duration>,
     never_stale: bool,

@@ -83,7 +83,9 @@ impl CheckHandle {
     ///
     /// Settings that cannot be; the old ones stay.
     pub fn reconfigure(&self, config: CheckConfig) -> Result<(), ConfigError> {
-        config.validate().map_err(|refused| refused.within("check"))?;
+        config
+            .validate()
+            .map_err(|refused| refused.within("check"))?;
         self.tree.reconfigure(self.id, config);
         Ok(())
     }

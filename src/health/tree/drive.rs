@@ -3,7 +3,9 @@
 use super::machine::CheckSlot;
 use super::recovery::Job;
 use super::shared::Tree;
-use crate::health::check::{Check, CheckConfig, Ending, Lane, Ran, RecoveryAction, RunResult, Work, run};
+use crate::health::check::{
+    Check, CheckConfig, Ending, Lane, Ran, RecoveryAction, RunResult, Work, run,
+};
 use crate::kernel::clock::{Clock, NoRuntime};
 use crate::kernel::instant::Instant;
 use crate::kernel::shared::{Shared, WeakShared};
