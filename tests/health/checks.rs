@@ -32,18 +32,18 @@ where
     Check::new("ping", Level::Critical, ask).config(CheckConfig::default().failure_threshold(1))
 }
 
-/// Counts its drops.
-struct Counts(Arc<AtomicU32>);
+/// Counts its drops in the second number.
+struct Counts(Arc<(AtomicU32, AtomicU32)>);
 
 impl Drop for Counts {
     fn drop(&mut self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.0.1.fetch_add(1, Ordering::Relaxed);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn hc2a_checks_run_beside_each_other_and_not_for_longer_than_their_time() {
-    let dropped = Arc::new(AtomicU32::new(0));
+    let dropped = Arc::<(AtomicU32, AtomicU32)>::default();
     let counts = dropped.clone();
     let hangs = ping(move || {
         let counts = Counts(counts.clone());
@@ -61,9 +61,9 @@ async fn hc2a_checks_run_beside_each_other_and_not_for_longer_than_their_time() 
     let (state, message) = check(&tree, "ping");
     assert_eq!(state, CheckState::Failing(Level::Critical));
     assert_eq!(message, "no answer within 1s");
-    assert_eq!(dropped.load(Ordering::Relaxed), 1, "it was aborted");
+    assert_eq!(dropped.1.load(Ordering::Relaxed), 1, "it was aborted");
     pass(10 * SECOND).await;
-    assert_eq!(dropped.load(Ordering::Relaxed), 2, "and then begun again");
+    assert_eq!(dropped.1.load(Ordering::Relaxed), 2, "and then begun again");
 }
 
 /// A check whose run blocks until it is let go, and how many runs there are and were.
@@ -104,7 +104,7 @@ async fn hc2b_a_hung_check_is_not_started_twice() {
     }
     let (state, message) = check(&tree, "ping");
     assert_eq!(state, CheckState::Failing(Level::Critical));
-    assert_eq!(message, "a run that began 30s ago has not ended");
+    assert_eq!(message, "a run that began 31s ago has not ended");
     tree.stop();
     settle().await;
     tree.start().expect("a runtime");
@@ -282,4 +282,118 @@ async fn hc3f_what_is_held_back_does_not_run_and_a_start_up_check_runs_once() {
     assert_eq!((runs(), tree.status()), ([5, 1], Status::Healthy));
     pass(20 * SECOND).await;
     assert_eq!((runs(), tree.status()), ([5, 3], Status::Healthy));
+}
+
+#[tokio::test(start_paused = true)]
+async fn hc2e_the_default_timeout_is_at_most_the_period() {
+    let fast = CheckConfig::default()
+        .period(Duration::from_millis(100))
+        .failure_threshold(1);
+    assert_eq!(fast.validate(), Ok(()));
+    let refused = fast.timeout(Duration::from_millis(101)).validate();
+    assert_eq!(refused.expect_err("it is set").field(), "timeout");
+    let hangs = ping(std::future::pending).config(fast);
+    let tree = run([hangs], 0).await;
+    pass(Duration::from_millis(102)).await;
+    assert_eq!(check(&tree, "ping").1, "no answer within 100ms");
+    let hangs = ping(std::future::pending).config(fast.period(5 * SECOND));
+    let tree = run([hangs], 2).await;
+    assert_eq!(check(&tree, "ping").1, "no answer within 1s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn hc2b_what_was_aborted_just_now_does_not_count_as_going_on() {
+    let runs = Arc::new((AtomicU32::new(0), AtomicU32::new(0)));
+    let seen = runs.clone();
+    let hangs = ping(move || {
+        seen.0.fetch_add(1, Ordering::SeqCst);
+        let gone = Counts(seen.clone());
+        async move {
+            let _gone = gone;
+            std::future::pending().await
+        }
+    });
+    // The next run is due at the moment at which this one is aborted.
+    let config = CheckConfig::default().period(SECOND).timeout(SECOND);
+    let tree = run([hangs.config(config)], 10).await;
+    let (state, message) = check(&tree, "ping");
+    assert_eq!(state, CheckState::Failing(Level::Critical));
+    assert_eq!(message, "no answer within 1s");
+    let before = runs.0.load(Ordering::SeqCst);
+    assert!(before >= 10, "{before}");
+    // And so it is with a tree that is stopped and started at once.
+    tree.stop();
+    tree.start().expect("a runtime");
+    pass(Duration::from_millis(1)).await;
+    assert_eq!(runs.0.load(Ordering::SeqCst), before + 1);
+    assert_eq!(runs.1.load(Ordering::SeqCst), before);
+}
+
+/// A run that takes its whole time is heard of two periods after the start of the one before.
+#[tokio::test(start_paused = true)]
+async fn hc3h_a_fast_check_that_hangs_fails_and_is_not_stale_before() {
+    let config = CheckConfig::default().period(Duration::from_millis(100));
+    let runs = Arc::new(AtomicU32::new(0));
+    let count = runs.clone();
+    let hangs = Check::new("ping", Level::Critical, move || {
+        let is_first = count.fetch_add(1, Ordering::Relaxed) == 0;
+        async move {
+            if !is_first {
+                std::future::pending::<()>().await;
+            }
+            io::Result::Ok(())
+        }
+    });
+    let tree = run([hangs.config(config)], 0).await;
+    let mut watch = tree.watch();
+    let first = watch
+        .until(|health| health.status != Status::Starting)
+        .await;
+    assert_eq!(first.map(|health| health.status), Some(Status::Healthy));
+    let then = watch.changed().await;
+    assert_eq!(then.map(|health| health.status), Some(Status::Unhealthy));
+}
+
+#[test]
+fn hc3h_the_age_can_be_set_and_leaves_room_where_periods_are_short() {
+    let told = |config| shop([Check::reported("ping", Level::Critical).config(config)]);
+    let millis = Duration::from_millis;
+    let fast = CheckConfig::default().period(millis(100));
+    for (config, age) in [
+        (fast, millis(1_200)),
+        (fast.timeout(millis(10)), millis(1_110)),
+        (fast.period(SECOND), 3 * SECOND),
+        (fast.period(2 * SECOND), 4 * SECOND),
+        (fast.period(3 * SECOND).timeout(3 * SECOND), 7 * SECOND),
+        (CheckConfig::default(), 20 * SECOND),
+        (fast.stale_after(millis(200)), millis(200)),
+        (fast.stale_after(60 * SECOND), 60 * SECOND),
+    ] {
+        let (tree, clock) = told(config);
+        tree.reporter("db", "ping").expect("it is there").passed();
+        clock.advance(age);
+        assert_eq!(tree.status(), Status::Healthy, "{config:?}");
+        clock.advance(Duration::from_nanos(1));
+        assert_eq!(tree.status(), Status::Unknown, "{config:?}");
+    }
+    for config in [
+        fast.stale_after(millis(199)),
+        fast.stale_after(Duration::ZERO),
+        fast.never_stale(true).stale_after(SECOND),
+        CheckConfig::on_change().stale_after(60 * SECOND),
+    ] {
+        assert_eq!(
+            config.validate().expect_err("it is refused").field(),
+            "stale_after"
+        );
+    }
+    // Nothing overflows.
+    let longest = CheckConfig::default()
+        .period(Duration::MAX)
+        .timeout(Duration::MAX);
+    assert_eq!(longest.validate(), Ok(()));
+    let (tree, clock) = told(longest);
+    tree.reporter("db", "ping").expect("it is there").passed();
+    clock.advance(Duration::from_secs(u64::MAX / 4));
+    assert_eq!(tree.status(), Status::Healthy);
 }

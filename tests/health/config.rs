@@ -70,6 +70,17 @@ fn a_configuration_is_read_from_text() {
             .period(5 * SECOND)
             .failure_threshold(2)
     );
+    // What was not set is not written, so that it goes on following what is.
+    let written = toml::to_string(&config).expect("it can be written");
+    assert!(
+        !written.contains("timeout") && !written.contains("stale_after"),
+        "{written}"
+    );
+    assert_eq!(toml::from_str(&written), Ok(config));
+    let config = config.timeout(SECOND / 4).stale_after(60 * SECOND);
+    let written = toml::to_string(&config).expect("it can be written");
+    assert!(written.contains("timeout = \"250ms\""), "{written}");
+    assert_eq!(toml::from_str(&written), Ok(config));
     let order =
         "[\"healthy\",\"starting\",\"degraded\",\"unknown\",\"unhealthy\",\"out_of_service\"]";
     let read: StatusOrder = serde_json::from_str(order).expect("it is valid");

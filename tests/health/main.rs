@@ -13,6 +13,8 @@ mod metrics;
 #[cfg(feature = "checks")]
 mod ready_made;
 #[cfg(feature = "test-util")]
+mod reconfigure;
+#[cfg(feature = "test-util")]
 mod recovery;
 mod rig;
 mod rollup;

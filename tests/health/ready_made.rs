@@ -211,3 +211,165 @@ async fn an_old_checkpoint_fails_and_so_does_none() {
     store.mark("ledger", 2, Mark::Suspect).unwrap();
     assert_eq!(first(check()).await.0, Status::Unhealthy);
 }
+
+/// A tree whose part `part` has this check, on a manual clock.
+fn manual(check: Check) -> (HealthTree, backstop::kernel::clock::ManualClock) {
+    let clock = Clock::manual();
+    let check = check.config(CheckConfig::default().failure_threshold(1));
+    let tree = HealthTree::builder("shop")
+        .component(Component::new("part").check(check))
+        .clock(&clock)
+        .build()
+        .unwrap();
+    (tree, clock)
+}
+
+/// Takes connections that nobody answers: its queue is full, so that the system drops what knocks.
+async fn blackhole() -> (TcpListener, Vec<tokio::net::TcpStream>) {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut queued = Vec::new();
+    // Full once a connection does not come about at once, as all do on loopback.
+    'full: for _ in 0..64 {
+        let mut connecting = Box::pin(tokio::net::TcpStream::connect(address));
+        for _ in 0..1_000 {
+            if let Some(stream) = futures::FutureExt::now_or_never(&mut connecting) {
+                queued.push(stream.unwrap());
+                continue 'full;
+            }
+            tokio::task::yield_now().await;
+        }
+        return (listener, queued);
+    }
+    panic!("64 connections in a queue of one");
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_blackhole_is_a_timeout_each_period() {
+    let (listener, _queued) = blackhole().await;
+    let address = listener.local_addr().unwrap();
+    let url = format!("http://{address}/");
+    for check in [
+        checks::tcp_connect("port", Level::Critical, address.to_string()),
+        checks::http_get("port", Level::Critical, &url).unwrap(),
+    ] {
+        let (tree, clock) = manual(check);
+        let port = tree.check("part", "port").unwrap();
+        tree.start().unwrap();
+        let mut events = tree.subscribe(std::num::NonZeroUsize::MIN.saturating_add(63));
+        for _ in 0..60 {
+            for _ in 0..20 {
+                tokio::task::yield_now().await;
+            }
+            clock.advance(Duration::from_millis(500));
+        }
+        let snapshot = port.snapshot();
+        let result = snapshot.result.unwrap();
+        assert_eq!(result.message.as_deref(), Some("no answer within 1s"));
+        assert_eq!(tree.status(), Status::Unhealthy);
+        let changes = std::iter::from_fn(|| events.try_recv()).count();
+        assert!(changes <= 4, "it failed once, and stayed so: {changes}");
+    }
+}
+
+/// Answers with this head and then with the same bytes for as long as they are taken; how many were.
+async fn endless(head: &'static [u8], part: Vec<u8>) -> (SocketAddr, tokio::task::JoinHandle<u64>) {
+    let (listener, address) = listener().await;
+    let sent = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(head).await.unwrap();
+        let mut sent = 0;
+        while stream.write_all(&part).await.is_ok() {
+            sent += part.len() as u64;
+            assert!(sent < 1 << 30, "a gigabyte was taken");
+        }
+        sent
+    });
+    (address, sent)
+}
+
+#[tokio::test]
+async fn a_body_without_end_is_not_read() {
+    let head = b"HTTP/1.1 200 OK\r\nContent-Length: 1073741824\r\n\r\n";
+    let chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for (head, part) in [
+        (&head[..], vec![b'x'; 1 << 16]),
+        // A byte at a time.
+        (&chunked[..], b"1\r\nx\r\n".to_vec()),
+    ] {
+        let (address, sent) = endless(head, part).await;
+        let url = format!("http://{address}/");
+        let check = checks::http_get("upstream", Level::Critical, &url).unwrap();
+        assert_eq!(first(check).await.0, Status::Healthy);
+        // The connection is closed, so that the sender hears of it: what is in the system's buffers
+        // at most was sent.
+        let sent = sent.await.unwrap();
+        assert!(sent < 64 << 20, "{sent} bytes were taken");
+    }
+}
+
+#[tokio::test]
+async fn a_head_without_end_is_an_error() {
+    let head = b"HTTP/1.1 200 OK\r\nX-Long: ";
+    let (address, sent) = endless(head, vec![b'x'; 1 << 12]).await;
+    let url = format!("http://{address}/");
+    let check = checks::http_get("upstream", Level::Critical, &url).unwrap();
+    let (status, told) = first(check).await;
+    assert_eq!(status, Status::Unhealthy, "{told}");
+    let sent = sent.await.unwrap();
+    assert!(sent < 64 << 20, "{sent} bytes were taken");
+}
+
+#[tokio::test]
+async fn a_head_that_stays_away_is_a_timeout_and_closes_the_connection() {
+    let (listener, address) = listener().await;
+    let url = format!("http://{address}/");
+    let (tree, clock) = manual(checks::http_get("up", Level::Critical, &url).unwrap());
+    tree.start().unwrap();
+    let (mut stream, _) = listener.accept().await.unwrap();
+    stream.write_all(b"HTTP/1.1 200 OK\r\n").await.unwrap();
+    let mut asked = [0; 3];
+    stream.read_exact(&mut asked).await.unwrap();
+    assert_eq!((&asked, tree.status()), (b"GET", Status::Starting));
+    clock.advance(Duration::from_secs(1));
+    // To its end, which comes once the check was aborted.
+    let mut rest = Vec::new();
+    let _ = stream.read_to_end(&mut rest).await;
+    let mut watch = tree.watch();
+    let failed = watch.until(|health| health.status == Status::Unhealthy);
+    assert!(failed.await.is_some());
+    assert!(tree.snapshot().to_string().contains("no answer within 1s"));
+}
+
+#[tokio::test]
+async fn a_disk_that_goes_away_fails_and_passes_when_it_is_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("data");
+    let (tree, clock) = manual(checks::disk_space("disk", Level::Critical, &path, 1));
+    tree.start().unwrap();
+    for (is_there, wanted) in [
+        (false, Status::Unhealthy),
+        (true, Status::Healthy),
+        (false, Status::Unhealthy),
+    ] {
+        if is_there {
+            std::fs::create_dir(&path).unwrap();
+        } else {
+            let _ = std::fs::remove_dir(&path);
+        }
+        // Through timeouts too, should the disk be slow.
+        let is_reached = || {
+            let told = tree.snapshot().to_string();
+            tree.status() == wanted && told.contains("No such file") != is_there
+        };
+        while !is_reached() {
+            clock.advance(Duration::from_millis(500));
+            for _ in 0..1_000 {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+}

@@ -1,13 +1,14 @@
 //! The tree beside a naive model, which keeps all results and looks through them each time.
 
-use super::rig::{SECOND, build};
+use super::rig::build;
 use backstop::health::check::{Check, CheckConfig, Finding, Level, Status};
 use backstop::health::tree::{Component, HealthTree, StatusOrder};
 use backstop::kernel::clock::Clock;
 use proptest::prelude::*;
 use std::time::Duration;
 
-const PERIOD: Duration = SECOND;
+/// Long enough that a result is stale after two of them and nothing more.
+const PERIOD: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Debug)]
 struct Shape {

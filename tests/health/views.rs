@@ -164,3 +164,45 @@ fn hc6a_the_text_is_indented_by_depth() {
          ping (critical): failing, 3s ago: refused\n"
     );
 }
+
+#[tokio::test]
+async fn hc6d_head_and_other_methods_are_answered_as_http_asks() {
+    let tree = tree();
+    let app: Router = HealthRoutes::new(&tree).detail(Detail::Full).into_router();
+    let ask = async |method: &str, path: &str| {
+        let request = Request::builder().method(method).uri(path);
+        let request = request.body(Body::empty()).expect("a request");
+        app.clone().oneshot(request).await.expect("infallible")
+    };
+    for (path, code) in [
+        ("/livez", 200),
+        ("/readyz", 503),
+        ("/startupz", 503),
+        ("/health", 503),
+    ] {
+        // As a GET, without its body.
+        let got = ask("GET", path).await;
+        let head = ask("HEAD", path).await;
+        assert_eq!(
+            (got.status(), head.status().as_u16()),
+            (head.status(), code),
+            "{path}"
+        );
+        assert_eq!(head.headers()["content-type"], "application/health+json");
+        assert_eq!(head.headers()["cache-control"], "no-store");
+        let length = head.headers()["content-length"]
+            .to_str()
+            .expect("a number")
+            .to_owned();
+        let body = head.into_body().collect().await.expect("a body").to_bytes();
+        assert!(body.is_empty(), "{path}");
+        let body = got.into_body().collect().await.expect("a body").to_bytes();
+        assert_eq!(length, body.len().to_string(), "{path}");
+        for method in ["POST", "PUT", "DELETE"] {
+            let refused = ask(method, path).await;
+            assert_eq!(refused.status().as_u16(), 405, "{method} {path}");
+            assert_eq!(refused.headers()["allow"], "GET,HEAD");
+        }
+    }
+    assert_eq!(ask("GET", "/livez/").await.status().as_u16(), 404);
+}

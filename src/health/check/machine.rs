@@ -14,7 +14,7 @@ pub enum CheckState {
     Passing,
     /// Enough failures in a row, the worst of them of this level.
     Failing(Level),
-    /// Its last result is older than two periods, and no newer ones have decided yet.
+    /// Its last result is [too old](CheckConfig::stale_after), and no newer ones have decided yet.
     Stale,
 }
 
@@ -50,6 +50,10 @@ pub(crate) enum Episode {
     Over,
 }
 
+const LONG_AGO: Instant = Instant::from_nanos(0);
+
+const NEVER: Instant = Instant::from_nanos(u64::MAX);
+
 /// The decision of one check.
 #[derive(Clone, Debug)]
 pub(crate) struct CheckMachine {
@@ -66,6 +70,9 @@ pub(crate) struct CheckMachine {
     /// When it began to count.
     since: Instant,
     last: Option<Instant>,
+    /// Until then it is not stale, however short the settings are by which it has become so since
+    /// its last result.
+    spared: Instant,
     /// Clean results in a row, and the level of the episode that is on.
     clean: u32,
     episode: Option<Level>,
@@ -83,6 +90,7 @@ impl CheckMachine {
             worst: Level::Maintenance,
             since: now,
             last: None,
+            spared: LONG_AGO,
             clean: 0,
             episode: None,
         }
@@ -106,10 +114,25 @@ impl CheckMachine {
         self.held
     }
 
+    pub(crate) const fn config(&self) -> CheckConfig {
+        self.config
+    }
+
+    /// Takes other settings. What it has come to stays, and its counts with it: the thresholds are
+    /// met by the next result. What was fresh is not stale at once because results are to come more
+    /// often from now on: it has the new time for that from here.
+    pub(crate) fn reconfigure(&mut self, config: CheckConfig, now: Instant) {
+        let until = self.fresh_until();
+        self.config = config;
+        let anew = config.fresh_for().map_or(NEVER, |time| now + time);
+        self.spared = until.min(anew);
+    }
+
     /// The start-up checks before it have passed: it begins here.
     pub(crate) const fn release(&mut self, now: Instant) {
         self.held = false;
         self.since = now;
+        self.spared = LONG_AGO;
     }
 
     /// The tree is started: who has had no result yet begins here.
@@ -126,6 +149,7 @@ impl CheckMachine {
             return Episode::Same;
         }
         self.last = Some(now);
+        self.spared = LONG_AGO;
         match failure {
             None => self.pass(),
             Some(level) => self.fail(now, level),
@@ -178,12 +202,14 @@ impl CheckMachine {
     pub(crate) fn fresh_until(&self) -> Instant {
         // Results that have not decided yet are in a row only as long as there is no gap.
         let is_stale = self.state == CheckState::Stale && self.passes == 0 && self.fails == 0;
-        let is_settled = self.held || self.config.never_stale || self.is_done() || is_stale;
-        if is_settled {
-            return Instant::from_nanos(u64::MAX);
+        let is_settled = self.held || self.is_done() || is_stale;
+        match self.config.fresh_for() {
+            Some(time) if !is_settled => {
+                let from = self.last.unwrap_or(self.since + self.config.initial_delay);
+                self.spared.max(from + time)
+            }
+            _ => NEVER,
         }
-        let from = self.last.unwrap_or(self.since + self.config.initial_delay);
-        from + self.config.period.saturating_mul(2)
     }
 
     /// Makes it stale if it is; whether it became so.

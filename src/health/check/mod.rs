@@ -6,7 +6,7 @@
 //!      |      failures in a row        |  ^  successes in a row    |
 //!      +--------------------------------------------------------> |
 //!      |                               |  +------------------------+
-//!      | no result for two periods     v                           |
+//!      | the last result is too old    v                           |
 //!      +---------------------------> Stale <-----------------------+
 //!                                      | enough results in a row decide anew
 //!                                      +-----> Passing or Failing
@@ -64,6 +64,8 @@ pub(crate) use finding::RunResult;
 pub use finding::{CheckResult, Ending, Finding, Observed};
 pub use machine::CheckState;
 pub(crate) use machine::{CheckMachine, Episode};
+#[cfg(feature = "checks")]
+pub(crate) use run::Inside;
 pub(crate) use run::{Lane, Ran, Work, run};
 pub use spec::Check;
 pub use status::{Level, Probe, Status};

@@ -1,7 +1,7 @@
 //! Runs the user's code in a task of its own, within a time.
 
 use super::finding::panic_message;
-use crate::kernel::clock::Clock;
+use crate::kernel::clock::{Clock, Sleep};
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 use tokio::runtime::Handle;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 pub(crate) type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -19,23 +20,52 @@ pub(crate) type Work<T> = Arc<dyn Fn(Inside) -> Boxed<T> + Send + Sync>;
 
 /// Where at most one run is at a time.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Lane(Arc<AtomicBool>);
+pub(crate) struct Lane(Arc<Place>);
+
+#[derive(Debug, Default)]
+struct Place {
+    is_taken: AtomicBool,
+    /// It was left.
+    left: Notify,
+}
 
 /// A run is in its lane for as long as it has this.
 #[derive(Debug)]
-pub(crate) struct Inside(Arc<AtomicBool>);
+pub(crate) struct Inside(Arc<Place>);
 
 impl Lane {
-    fn enter(&self) -> Option<Inside> {
+    fn try_enter(&self) -> Option<Inside> {
         // Acquire: what the run before has done is seen by this one.
-        let was_busy = self.0.swap(true, Ordering::Acquire);
-        (!was_busy).then(|| Inside(self.0.clone()))
+        let was_taken = self.0.is_taken.swap(true, Ordering::Acquire);
+        (!was_taken).then(|| Inside(self.0.clone()))
+    }
+
+    /// Waits `until` then for the run before to leave: one that was aborted just now is gone only
+    /// once its task has been polled.
+    async fn enter(&self, mut until: Pin<&mut Sleep>) -> Option<Inside> {
+        loop {
+            if let Some(inside) = self.try_enter() {
+                return Some(inside);
+            }
+            // Who left since has put a permit there.
+            let mut left = pin!(self.0.left.notified());
+            let is_left = poll_fn(|cx| {
+                if left.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(true);
+                }
+                until.as_mut().poll(cx).map(|()| false)
+            });
+            if !is_left.await {
+                return None;
+            }
+        }
     }
 }
 
 impl Drop for Inside {
     fn drop(&mut self) {
-        self.0.store(false, Ordering::Release);
+        self.0.is_taken.store(false, Ordering::Release);
+        self.0.left.notify_one();
     }
 }
 
@@ -45,7 +75,7 @@ pub(crate) enum Ran<T> {
     Done(T),
     Panicked(Arc<str>),
     TimedOut,
-    /// The run before has not ended, so this one did not begin.
+    /// The run before did not end in time, so this one did not begin.
     Busy,
     /// The runtime is shutting down, or has no timers.
     Cancelled,
@@ -59,7 +89,8 @@ impl<T> Drop for Aborts<T> {
     }
 }
 
-/// One run of `work`, aborted after `limit` or when this future is dropped.
+/// One run of `work`, aborted after `limit` or when this future is dropped. Waiting for the run before
+/// to be gone is part of its time.
 ///
 /// What blocks its thread cannot be aborted; it stays in its lane until it returns.
 pub(crate) async fn run<T: Send + 'static>(
@@ -68,18 +99,18 @@ pub(crate) async fn run<T: Send + 'static>(
     clock: &Clock,
     limit: Duration,
 ) -> Ran<T> {
-    let Some(inside) = lane.enter() else {
-        return Ran::Busy;
-    };
     let (Ok(sleep), Ok(runtime)) = (
         clock.sleep_until(clock.now() + limit),
         Handle::try_current(),
     ) else {
         return Ran::Cancelled;
     };
+    let mut sleep = pin!(sleep);
+    let Some(inside) = lane.enter(sleep.as_mut()).await else {
+        return Ran::Busy;
+    };
     let work = work.clone();
     let mut task = Aborts(runtime.spawn(async move { work(inside).await }));
-    let mut sleep = pin!(sleep);
     poll_fn(|cx| {
         if let Poll::Ready(ended) = Pin::new(&mut task.0).poll(cx) {
             return Poll::Ready(match ended {

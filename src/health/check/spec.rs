@@ -89,7 +89,7 @@ impl Check {
             .config(CheckConfig::liveness())
     }
 
-    fn with_work(name: Name, level: Level, work: Option<Work<RunResult>>) -> Self {
+    pub(crate) fn with_work(name: Name, level: Level, work: Option<Work<RunResult>>) -> Self {
         Self {
             name,
             level,

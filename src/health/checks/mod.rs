@@ -37,6 +37,8 @@
 //! # }
 //! ```
 
+#[cfg(feature = "checks")]
+mod cgroup;
 #[cfg(feature = "durable")]
 mod checkpoint;
 #[cfg(feature = "checks")]

@@ -1,11 +1,12 @@
 //! Checks of what this machine has left.
 
+use super::cgroup::{self, Memory};
 use crate::health::check::{Check, Finding, Level};
 use crate::kernel::name::Name;
 use crate::kernel::ratio::Ratio;
 use std::convert::Infallible;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 
@@ -35,9 +36,11 @@ pub fn disk_space(
 }
 
 /// A check named `memory` that fails if more than `most` of the memory is used that this process may have:
-/// of its control group where that has a limit, else of the machine. Its value is the used share.
+/// of its control group, or the fullest of those above it, where one has a limit, else of the machine. Its
+/// value is the used share.
 ///
-/// Where neither can be read (on a platform that does not tell) it fails and says so.
+/// Pages of files that the kernel would give up first are not counted as used, as Kubernetes does it.
+/// Both versions of control groups are read. Where neither they nor the machine can be read (on a platform that does not tell) it fails and says so.
 pub fn memory(level: Level, most: Ratio) -> Check {
     let system = Mutex::new(System::new_with_specifics(RefreshKind::nothing()));
     Check::blocking("memory", level, move || {
@@ -46,24 +49,20 @@ pub fn memory(level: Level, most: Ratio) -> Check {
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner());
         system.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());
-        let (used, whole) = match system.cgroup_limits() {
-            Some(group) if group.total_memory > 0 => (
-                group.total_memory.saturating_sub(group.free_memory),
-                group.total_memory,
-            ),
-            _ => (
-                system
-                    .total_memory()
-                    .saturating_sub(system.available_memory()),
-                system.total_memory(),
-            ),
+        let machine = Memory {
+            used: system
+                .total_memory()
+                .saturating_sub(system.available_memory()),
+            whole: system.total_memory(),
         };
         drop(system);
-        Ok::<_, Infallible>(judge(used, whole, most))
+        let memory = cgroup::memory(Path::new("/"), machine.whole).unwrap_or(machine);
+        Ok::<_, Infallible>(judge(memory, most))
     })
 }
 
-fn judge(used: u64, whole: u64, most: Ratio) -> Finding {
+fn judge(memory: Memory, most: Ratio) -> Finding {
+    let Memory { used, whole } = memory;
     if whole == 0 {
         return Finding::failed("how much memory there is cannot be told");
     }
@@ -76,4 +75,23 @@ fn judge(used: u64, whole: u64, most: Ratio) -> Finding {
     #[expect(clippy::cast_precision_loss, reason = "to be shown")]
     let share = used as f64 / whole as f64;
     finding.observed(share, "ratio")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::health::check::{Ending, RunResult};
+
+    #[test]
+    fn the_share_is_exact_at_the_limit() {
+        let half = Ratio::new(0.5).expect("a share");
+        let ending = |used, whole| RunResult::from(judge(Memory { used, whole }, half)).ending;
+        assert_eq!(ending(500, 1000), Ending::Passed);
+        assert_eq!(ending(501, 1000), Ending::Failed);
+        assert_eq!(ending(u64::MAX / 2, u64::MAX), Ending::Passed);
+        assert_eq!(ending(u64::MAX, u64::MAX), Ending::Failed);
+        assert_eq!(ending(u64::MAX, 1), Ending::Failed);
+        // Nothing is known, and nothing is left.
+        assert_eq!(ending(0, 0), Ending::Failed);
+    }
 }

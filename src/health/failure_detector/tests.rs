@@ -268,6 +268,124 @@ fn hc8h_odd_times_make_no_odd_figures() {
 }
 
 #[test]
+fn hc8h_the_ends_of_time_make_no_odd_figures() {
+    const ENDS: [u64; 6] = [0, u64::MAX, 0, 1, u64::MAX - 1, u64::MAX];
+    for model in [Model::Normal, Model::Exponential, Model::Deadline] {
+        let config = FailureDetectorConfig::default().model(model);
+        let largest = config
+            .window(100_000)
+            .pause(Duration::MAX)
+            .deadline(Duration::MAX);
+        for config in [
+            config.window(2),
+            largest,
+            config.min_deviation(Duration::MAX),
+        ] {
+            let mut machine = Machine::new(config);
+            for heartbeat in ENDS {
+                for asked in ENDS {
+                    let phi = machine.phi(Instant::from_nanos(asked));
+                    let is_number = phi >= 0.0 && (phi.is_finite() || model == Model::Deadline);
+                    assert!(is_number, "{config:?}: {phi} at {asked}");
+                }
+                machine.heartbeat(Instant::from_nanos(heartbeat));
+            }
+            let mean = machine.mean();
+            assert!(
+                !mean.is_zero() && mean <= Duration::from_secs(20 * 3_600),
+                "{mean:?}"
+            );
+        }
+    }
+}
+
+/// Heartbeats that queued up somewhere come all at once.
+#[test]
+fn hc8h_a_burst_of_heartbeats_keeps_the_figures_and_convicts_nobody_early() {
+    for model in [Model::Normal, Model::Exponential] {
+        let config = FailureDetectorConfig::default().model(model).window(10);
+        let (clock, detector) = beating(config, SECOND, 50);
+        for _ in 0..100_000 {
+            detector.heartbeat();
+        }
+        let phi = detector.phi();
+        assert!(phi.is_finite() && phi < 8.0, "{phi}");
+        assert_eq!(detector.verdict(), Verdict::Alive);
+        assert_eq!(detector.snapshot().heartbeats, 100_050);
+        // What it has learnt is that they come at once; a regular sender teaches it better.
+        clock.advance(SECOND);
+        detector.heartbeat();
+        for _ in 0..50 {
+            clock.advance(SECOND);
+            detector.heartbeat();
+        }
+        let after = detector.snapshot();
+        assert_eq!(after.verdict, Verdict::Alive, "{model:?}");
+        if model == Model::Normal {
+            // The pause is longer than its silences, so that all of them are learnt.
+            assert_eq!(after.mean_interval, SECOND);
+        }
+    }
+}
+
+#[test]
+fn hc8h_a_clock_far_ahead_and_back_leaves_a_detector_that_works() {
+    for model in [Model::Normal, Model::Exponential, Model::Deadline] {
+        let config = FailureDetectorConfig::default().model(model);
+        let (clock, detector) = beating(config, SECOND, 50);
+        clock.advance(YEARS);
+        detector.heartbeat();
+        clock.step_back(YEARS);
+        // The last heartbeat is of a time to come: there is no silence yet.
+        assert_eq!(detector.verdict(), Verdict::Alive);
+        assert_eq!(detector.snapshot().silence, Some(Duration::ZERO));
+        detector.heartbeat();
+        assert_eq!(
+            detector.snapshot().mean_interval,
+            SECOND,
+            "no jump is learnt"
+        );
+        clock.advance(Duration::from_secs(60));
+        assert_eq!(detector.verdict(), Verdict::Suspected, "{model:?}");
+    }
+}
+
+#[test]
+fn hc8h_many_threads_beat_ask_and_reset() {
+    let (clock, detector) = detector(FailureDetectorConfig::default().window(7));
+    std::thread::scope(|scope| {
+        for thread in 0..64_u32 {
+            let (clock, detector) = (&clock, &detector);
+            scope.spawn(move || {
+                for n in 0..200 {
+                    match (n + thread) % 8 {
+                        0 => clock.advance(ms(700)),
+                        1 => clock.step_back(ms(300)),
+                        2 if n % 50 == 0 => detector.reset(),
+                        3 => assert!(detector.phi() >= 0.0),
+                        4 => {
+                            let found = detector.snapshot();
+                            assert!(found.phi.is_finite() && !found.mean_interval.is_zero());
+                        }
+                        _ => detector.heartbeat(),
+                    }
+                }
+            });
+        }
+    });
+    detector.reset();
+    assert_eq!(detector.verdict(), Verdict::Unknown);
+    // No heartbeat is lost where nobody resets.
+    std::thread::scope(|scope| {
+        for _ in 0..64 {
+            scope.spawn(|| (0..200).for_each(|_| detector.heartbeat()));
+        }
+    });
+    assert_eq!(detector.snapshot().heartbeats, 64 * 200);
+    assert_eq!(detector.verdict(), Verdict::Alive);
+}
+
+#[test]
 fn a_configuration_that_cannot_be_is_refused() {
     let config = FailureDetectorConfig::default;
     for (config, field) in [

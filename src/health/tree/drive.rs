@@ -1,8 +1,11 @@
 //! The tasks that run a tree: one for each check, and one that keeps the times.
 
+use super::machine::CheckSlot;
 use super::recovery::Job;
 use super::shared::Tree;
-use crate::health::check::{Check, Ending, Lane, Ran, RecoveryAction, RunResult, Work, run};
+use crate::health::check::{
+    Check, CheckConfig, Ending, Lane, Ran, RecoveryAction, RunResult, Work, run,
+};
 use crate::kernel::clock::{Clock, NoRuntime};
 use crate::kernel::instant::Instant;
 use crate::kernel::shared::{Shared, WeakShared};
@@ -56,8 +59,7 @@ struct Driver {
     work: Work<RunResult>,
     lane: Lane,
     gate: Arc<Notify>,
-    period: Duration,
-    timeout: Duration,
+    retimed: Arc<Notify>,
 }
 
 impl Driver {
@@ -69,27 +71,28 @@ impl Driver {
             work: check.work.clone()?,
             lane: tree.lanes[id].clone(),
             gate: tree.gate.clone(),
-            period: check.config.period,
-            timeout: check.config.timeout,
+            retimed: tree.retimed[id].clone(),
         })
     }
 
     async fn drive(self) {
-        if !self.is_let_in().await {
+        let Some(mut config) = self.let_in().await else {
             return;
-        }
+        };
         // When the run began that still goes on, if one does.
         let mut began: Option<Instant> = None;
         loop {
             let start = self.clock.now();
-            let ran = run(&self.work, &self.lane, &self.clock, self.timeout).await;
+            // A run keeps the time it was given, whatever is set while it goes on.
+            let limit = config.time_limit();
+            let ran = run(&self.work, &self.lane, &self.clock, limit).await;
             let end = self.clock.now();
             let took = end.saturating_duration_since(start);
             let result = match ran {
                 Ran::Done(result) => result,
                 Ran::Panicked(message) => RunResult::failed(Ending::Panicked, message),
                 Ran::TimedOut => {
-                    let message = format_args!("no answer within {:?}", self.timeout);
+                    let message = format_args!("no answer within {limit:?}");
                     RunResult::failed(Ending::TimedOut, message)
                 }
                 Ran::Busy => {
@@ -109,30 +112,53 @@ impl Driver {
                 return;
             };
             tree.record(self.id, result, Some(took));
-            let is_done = tree.locked(|state| state.is_done(self.id));
             drop(tree);
-            if is_done {
-                return;
+            match self.rest(start).await {
+                Some(next) => config = next,
+                None => return,
             }
-            let Ok(sleep) = self.clock.sleep_until(start + self.period) else {
-                return;
-            };
-            sleep.await;
         }
     }
 
-    /// Waits until no start-up check holds it back; `false` if the tree is gone.
-    async fn is_let_in(&self) -> bool {
+    /// Waits for a period from the `start` of the run before, however long it is made meanwhile; the
+    /// settings of the next run, if there is one.
+    async fn rest(&self, start: Instant) -> Option<CheckConfig> {
+        loop {
+            let slot = self.look(|slot| (!slot.is_done()).then(|| slot.config()));
+            let config = slot??;
+            let sleep = self.clock.sleep_until(start + config.period).ok()?;
+            // What was changed since the look has left its permit there.
+            let (mut retimed, mut sleep) = (pin!(self.retimed.notified()), pin!(sleep));
+            let is_due = poll_fn(|cx| {
+                if retimed.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(false);
+                }
+                sleep.as_mut().poll(cx).map(|()| true)
+            });
+            if is_due.await {
+                return Some(config);
+            }
+        }
+    }
+
+    /// Waits until no start-up check holds it back; its settings then, if the tree is still there.
+    async fn let_in(&self) -> Option<CheckConfig> {
         loop {
             // Registered before the look, so that no opening falls between them.
             let mut opened = pin!(self.gate.notified());
             opened.as_mut().enable();
-            match self.tree.upgrade() {
-                Some(tree) if tree.locked(|state| state.is_held(self.id)) => {}
-                tree => return tree.is_some(),
+            let is_free = self.look(|slot| (!slot.is_held()).then(|| slot.config()))?;
+            if is_free.is_some() {
+                return is_free;
             }
             opened.await;
         }
+    }
+
+    /// Looks at the check; `None`: the tree is gone.
+    fn look<R>(&self, look: impl FnOnce(&CheckSlot) -> R) -> Option<R> {
+        let tree = self.tree.upgrade()?;
+        Some(tree.locked(|state| look(&state.checks[self.id])))
     }
 }
 

@@ -74,6 +74,13 @@ pub enum HealthEventKind {
         /// The status that was set; `None`: it is again what its checks say.
         status: Option<Status>,
     },
+    /// A check took other settings.
+    Reconfigured {
+        /// The component whose check it is.
+        component: Name,
+        /// The check.
+        check: Name,
+    },
     /// Maintenance mode was switched.
     Maintenance(bool),
 }

@@ -1,5 +1,6 @@
 //! The handles that users hold.
 
+use super::check_handle::CheckHandle;
 use super::component::{HealthTreeBuilder, Plan};
 use super::drive;
 use super::event::HealthEvent;
@@ -22,7 +23,7 @@ use std::sync::Arc;
 /// The health of a system: components, their checks, and what they come to together.
 ///
 /// See the [room](super) for how it works. Clones are the same tree; with the last handle (of this
-/// kind or a [`ComponentHandle`]) its checks stop.
+/// kind, a [`ComponentHandle`] or a [`CheckHandle`]) its checks stop.
 #[derive(Clone)]
 pub struct HealthTree(pub(super) Shared<Tree>);
 
@@ -122,9 +123,14 @@ impl HealthTree {
         }
     }
 
+    /// A check of a component.
+    pub fn check(&self, component: &str, check: &str) -> Option<CheckHandle> {
+        CheckHandle::find(&self.0, self.0.find(component)?, check)
+    }
+
     /// A reporter to a check of a component.
     pub fn reporter(&self, component: &str, check: &str) -> Option<Reporter> {
-        self.component(component)?.reporter(check)
+        self.check(component, check).map(|check| check.reporter())
     }
 
     /// Tells of each change of [`health`](Self::health).
@@ -232,13 +238,14 @@ impl ComponentHandle {
         self.tree.locked(|state| state.force(self.node, status));
     }
 
+    /// A check of it.
+    pub fn check(&self, name: &str) -> Option<CheckHandle> {
+        CheckHandle::find(&self.tree, self.node, name)
+    }
+
     /// A reporter to a check of it.
     pub fn reporter(&self, check: &str) -> Option<Reporter> {
-        let id = self.tree.locked(|state| {
-            let is_it = |slot: &CheckSlot| slot.node == self.node && slot.name.as_str() == check;
-            state.checks.iter().position(is_it)
-        });
-        id.map(|id| Reporter::new(self.tree.downgrade(), id))
+        self.check(check).map(|check| check.reporter())
     }
 }
 

@@ -6,7 +6,7 @@ use super::order::StatusOrder;
 use super::recovery::{End, Job, Outcome, Recovery, Repeat};
 use super::rollup::{Rollup, Share, Summary};
 use crate::health::check::{
-    CheckMachine, CheckResult, CheckState, Ending, Episode, Level, Probe, Status,
+    CheckConfig, CheckMachine, CheckResult, CheckState, Ending, Episode, Level, Probe, Status,
 };
 use crate::kernel::instant::Instant;
 use crate::kernel::name::Name;
@@ -57,6 +57,20 @@ impl CheckSlot {
 
     pub(super) const fn last(&self) -> Option<Instant> {
         self.machine.last()
+    }
+
+    pub(super) const fn config(&self) -> CheckConfig {
+        self.machine.config()
+    }
+
+    /// Whether it is a start-up check that has passed.
+    pub(super) fn is_done(&self) -> bool {
+        self.machine.is_done()
+    }
+
+    /// Whether a start-up check holds it back.
+    pub(super) const fn is_held(&self) -> bool {
+        self.machine.is_held()
     }
 }
 
@@ -353,14 +367,18 @@ impl State {
         self.started |= self.startups == 0 && self.nodes[0].now.status != Status::Starting;
     }
 
-    /// Whether a start-up check holds this one back.
-    pub(super) fn is_held(&self, id: usize) -> bool {
-        self.checks[id].machine.is_held()
-    }
-
-    /// Whether it is a start-up check that has passed.
-    pub(super) fn is_done(&self, id: usize) -> bool {
-        self.checks[id].machine.is_done()
+    /// Takes other settings of a check.
+    pub(super) fn reconfigure(&mut self, id: usize, config: CheckConfig, now: Instant) {
+        // What is stale by the old ones is, whatever the new ones are.
+        self.expire(now);
+        let slot = &mut self.checks[id];
+        let state = slot.state();
+        slot.machine.reconfigure(config, now);
+        self.outbox.notes.push(HealthEventKind::Reconfigured {
+            component: self.nodes[slot.node].name.clone(),
+            check: slot.name.clone(),
+        });
+        self.settle(id, state, None);
     }
 
     /// Sets a component's status by hand, or gives it back.

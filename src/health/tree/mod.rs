@@ -55,6 +55,8 @@
 //! * **A status is read from memory**, and so it knows of an outage no earlier than three periods
 //!   after it. Its age is looked at by each reading: what is older than two periods is stale, though
 //!   the runtime that should have refreshed it hangs.
+//! * **The settings of a check can be changed while it runs**, through its
+//!   [`CheckHandle`]. What it has come to stays, and so do its counts, until its next result.
 //! * **Not to know is never worse than to know of a failure.** A stale check whose failure would
 //!   degrade, or an optional component that is `Unknown`, counts as `Degraded` beside what is known,
 //!   and as `Unknown` only if nothing is known. Else a silent reporter of something unimportant
@@ -92,6 +94,7 @@
 #![doc = include_str!("RULES.md")]
 #![allow(clippy::doc_markdown, reason = "a rule's id is no identifier")]
 
+mod check_handle;
 mod component;
 mod drive;
 mod event;
@@ -113,6 +116,7 @@ mod snapshot;
 mod trace;
 mod watch;
 
+pub use check_handle::CheckHandle;
 pub use component::{Component, HealthTreeBuilder};
 pub use event::{HealthEvent, HealthEventKind, RecoveryOutcome};
 pub(crate) use figures::Figures;

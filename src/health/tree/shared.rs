@@ -6,7 +6,7 @@ use super::figures::Figures;
 use super::machine::State;
 use super::rollup::Summary;
 use super::trace::trace;
-use crate::health::check::{Check, CheckResult, Lane, RunResult, Status};
+use crate::health::check::{Check, CheckConfig, CheckResult, Lane, RunResult, Status};
 use crate::kernel::clock::Clock;
 use crate::kernel::event::{self, Events, Subscriber};
 use crate::kernel::instant::Instant;
@@ -71,6 +71,8 @@ pub(super) struct Tree {
     /// The checks as they were described, in the order of the machine's.
     pub(super) checks: Vec<Check>,
     pub(super) lanes: Vec<Lane>,
+    /// One for each check: its settings are others now.
+    pub(super) retimed: Vec<Arc<Notify>>,
     pub(super) figures: Arc<Figures>,
     /// A start-up check passed.
     pub(super) gate: Arc<Notify>,
@@ -105,6 +107,7 @@ impl Tree {
             events: Events::new(),
             index: names.zip(0..).collect(),
             lanes: plan.checks.iter().map(|_| Lane::default()).collect(),
+            retimed: plan.checks.iter().map(|_| Arc::default()).collect(),
             figures: Arc::new(Figures::new(plan.checks.len())),
             checks: plan.checks.into_iter().map(|(_, check)| check).collect(),
             state: Mutex::new(Sequenced { state, seq: 0 }),
@@ -182,6 +185,13 @@ impl Tree {
             wall,
         };
         self.locked(|state| state.record(id, result, now));
+    }
+
+    /// Takes other settings of a check.
+    pub(super) fn reconfigure(&self, id: usize, config: CheckConfig) {
+        let now = self.clock.now();
+        self.locked(|state| state.reconfigure(id, config, now));
+        self.retimed[id].notify_one();
     }
 
     /// Runs `act` under the lock, and tells what follows from it after the unlock.

@@ -122,7 +122,7 @@ impl HealthSnapshot {
 }
 
 impl CheckSnapshot {
-    fn of(slot: &CheckSlot, now: Instant) -> Self {
+    pub(super) fn of(slot: &CheckSlot, now: Instant) -> Self {
         Self {
             name: slot.name.clone(),
             level: slot.level,

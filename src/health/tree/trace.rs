@@ -50,6 +50,11 @@ pub(super) fn trace(event: &HealthEvent) {
             component = component.as_str(), ?status, seq,
             "status was set by hand"
         ),
+        HealthEventKind::Reconfigured { component, check } => tracing::info!(
+            target: TARGET,
+            component = component.as_str(), check = check.as_str(), seq,
+            "check was reconfigured"
+        ),
         HealthEventKind::Maintenance(on) => {
             tracing::info!(target: TARGET, on, seq, "maintenance mode was switched");
         }

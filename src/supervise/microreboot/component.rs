@@ -35,6 +35,50 @@ type Start<S> =
 /// | [`budget`](Self::budget) | 8 restarts in 60 s | its supervisor's restarts are cheaper than a reboot |
 /// | [`readiness`](Self::readiness) | immediate | as for any child |
 ///
+/// # What surprises
+///
+/// A child that is aborted, because it panicked or did not stop in time, runs no code of its own any
+/// more: only what its future holds is dropped. What it has put where others find it, such as the
+/// sender of its queue in a shared slot, stays there until the next start replaces it, and callers
+/// wait for what nobody will answer. Have a guard of yours take it out:
+///
+/// ```
+/// use backstop::supervise::microreboot::Component;
+/// use std::sync::{Arc, Mutex};
+/// use tokio::sync::mpsc;
+///
+/// type Slot = Arc<Mutex<Option<mpsc::Sender<u32>>>>;
+///
+/// /// Empties the slot, however the child ends.
+/// struct InSlot(Slot);
+///
+/// impl Drop for InSlot {
+///     fn drop(&mut self) {
+///         self.0.lock().unwrap().take();
+///     }
+/// }
+///
+/// # let callers = Slot::default();
+/// let slot = callers.clone();
+/// let component = Component::stateless("orders", move |cx| {
+///     let (to, mut orders) = mpsc::channel(16);
+///     let slot = slot.clone();
+///     async move {
+///         *slot.lock().unwrap() = Some(to);
+///         let _in_slot = InSlot(slot);
+///         loop {
+///             tokio::select! {
+///                 () = cx.cancelled() => return Ok::<_, std::io::Error>(()),
+///                 _order = orders.recv() => {}
+///             }
+///         }
+///     }
+/// });
+/// # let _ = component;
+/// ```
+///
+/// # Example
+///
 /// ```
 /// use backstop::supervise::microreboot::{Component, MicrorebootManager, Report};
 /// use backstop::supervise::supervisor::Supervisor;

@@ -139,9 +139,8 @@ impl fmt::Display for Refusal {
 ///
 /// # Cancel safety
 ///
-/// The reboot goes on whether or not anybody waits for it.
+/// The reboot goes on whether or not anybody waits for it, so who only reports lets go of this.
 #[derive(Debug)]
-#[must_use = "the reboot goes on without it; whoever wants its outcome awaits it"]
 pub struct Reported {
     seat: Seat<RebootOutcome>,
     episode: Option<u64>,
