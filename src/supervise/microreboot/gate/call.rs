@@ -110,7 +110,7 @@ pin_project! {
         // Until it runs.
         operation: Option<O>,
         #[pin]
-        call: Guarded<&'a Machine, F, AnyError>,
+        guarded: Guarded<&'a Machine, F, AnyError>,
         outlet: PhantomData<fn() -> W>,
     }
 }
@@ -125,7 +125,7 @@ impl<'a, O, F, W> Call<'a, O, F, W> {
     ) -> Self {
         Self {
             operation: Some(operation),
-            call: Guarded {
+            guarded: Guarded {
                 future: None,
                 visit: Visit::new(machine),
                 idempotence,
@@ -193,7 +193,7 @@ where
         let mut this = self.project();
         // Not there after a refusal, or a panic of its own.
         if let Some(operation) = this.operation.take() {
-            let mut call = this.call.as_mut().project();
+            let mut call = this.guarded.as_mut().project();
             let machine = *call.visit.handle();
             let entered = if call.visit.is_outside() {
                 Err(Shut)
@@ -218,6 +218,6 @@ where
             call.visit.go_in(admitted);
             call.future.set(Some(operation()));
         }
-        this.call.poll_call::<W, T, E>(cx)
+        this.guarded.poll_call::<W, T, E>(cx)
     }
 }

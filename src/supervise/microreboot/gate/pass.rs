@@ -211,6 +211,10 @@ impl<H: Deref<Target = Machine>> Drop for Visit<H> {
 /// A call is dropped before it has ended.
 #[cold]
 #[inline(never)]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "a reference into the call would put all of it in memory"
+)]
 fn drop_out<H: Deref<Target = Machine>>(machine: &Machine, stands: Stands<H>) {
     if let Stands::Inside(inside) = stands {
         let failed = inside.polled == Polled::Yes;
