@@ -173,10 +173,11 @@ impl<P: Damage> Slot<P> {
             }
             Place::Replaceable(place) => {
                 let current = place.load_full().ok_or(Fail::Down(None))?;
+                // The call first: most are done at once, and need not be told of any end.
                 tokio::select! {
                     biased;
-                    _ = current.down.acquire() => Err(Fail::Down(None)),
                     result = current.make(operation) => result,
+                    _ = current.down.acquire() => Err(Fail::Down(None)),
                 }
             }
         }
