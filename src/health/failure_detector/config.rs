@@ -66,7 +66,9 @@ pub enum Model {
     #[default]
     Normal,
     /// Intervals are exponentially distributed: `phi = t / (mean * ln 10)`, without pause and deviation.
-    /// For heartbeats that come irregularly, as by gossip; Cassandra's model.
+    /// For heartbeats that come irregularly, as by gossip; Cassandra's model. The mean is taken for a tenth
+    /// of [`first_estimate`](FailureDetectorConfig::first_estimate) at least: after a burst of heartbeats a
+    /// sender that goes on as before would else be suspected in each of its intervals.
     Exponential,
     /// Suspected once nothing came for longer than [`deadline`](FailureDetectorConfig::deadline): phi is 0 until
     /// then, and infinite afterwards. It learns nothing, so it can be told in a contract.

@@ -10,6 +10,12 @@ use std::time::Duration;
 /// A longer interval counts as this one (19 hours). So the figures of 100,000 of them stay within 128 bits.
 const LONGEST: u64 = 1 << 46;
 
+/// In the exponential model the mean is never taken for shorter than this part of the estimate. With the
+/// default threshold, 8, a sender is then not suspected before 8 ln 10 / 10 = 1.8 of its intervals, whatever
+/// burst has filled the window. Nothing else bounds it: what is suspected is not recorded, so a mean that
+/// was too short would stay.
+const MOST_OFTEN: f64 = 10.0;
+
 /// What one sender's heartbeats say.
 #[derive(Debug)]
 pub(super) struct Machine {
@@ -54,7 +60,11 @@ impl Machine {
                 let deviation = deviation.max(self.config.min_deviation.as_secs_f64());
                 tail::exponent((seconds - mean) / deviation)
             }
-            Model::Exponential => seconds / (self.intervals.mean_and_deviation().0 * LN_10),
+            Model::Exponential => {
+                let mean = self.intervals.mean_and_deviation().0;
+                let least = self.config.first_estimate.as_secs_f64() / MOST_OFTEN;
+                seconds / (mean.max(least) * LN_10)
+            }
             Model::Deadline if silence > self.config.deadline => f64::INFINITY,
             Model::Deadline => 0.0,
         }
