@@ -113,6 +113,10 @@ async fn sv16b_it_is_json() {
                 "id": "slow", "state": "backoff", "restart": "permanent", "incarnation": 1,
                 "restarts_in": "750ms",
                 "last_exit": { "kind": "error", "message": "ended with an error: told to fail" },
+                "last_failure": {
+                    "incarnation": 1, "kind": "error",
+                    "message": "ended with an error: told to fail",
+                },
             },
             {
                 "id": "pool", "state": "running", "restart": "permanent", "incarnation": 1,
@@ -126,6 +130,10 @@ async fn sv16b_it_is_json() {
                         "incarnation": 2, "uptime": "250ms",
                         "last_exit": {
                             "kind": "error", "message": "ended with an error: told to fail",
+                        },
+                        "last_failure": {
+                            "incarnation": 1, "kind": "error",
+                            "message": "ended with an error: told to fail",
                         },
                     }],
                 },

@@ -250,11 +250,11 @@ impl Driver {
             run,
             incarnation,
             id,
-            awaited,
+            promised,
             blocking,
         } = start;
         let link = self.core.link.clone();
-        let made = Incarnation::new(link, id, (key, run), incarnation, awaited);
+        let made = Incarnation::new(link, id, (key, run), incarnation, promised);
         let incarnation = Arc::new(made);
         let slot = &mut self.slots[key as usize];
         let Some(factory) = slot.factory.clone() else {

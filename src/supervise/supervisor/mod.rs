@@ -118,6 +118,9 @@
 //!    `- worker  running #2, up 250ms
 //! ```
 //!
+//! A child that failed is told by how it failed, and not by how it was stopped after that: one that hung
+//! `gave no sign of life for 2s`, and was not merely killed.
+//!
 //! [`Supervisor::subscribe`] gives each event once, numbered, in order; the same goes to `tracing`,
 //! target `backstop::supervise`. [`Supervisor::health_check`] makes a health check of it.
 //!
