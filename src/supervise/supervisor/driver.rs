@@ -1,7 +1,7 @@
 //! The task of a supervisor: carries out what the machine decides.
 
 use super::builder::validate_in;
-use super::core::{Command, Core, Reply};
+use super::core::{Command, Core, Lane, Reply};
 use super::error::{CommandError, Ended};
 use super::machine::{Decision, Machine, Out, Start};
 use super::trace::trace;
@@ -11,6 +11,7 @@ use crate::supervise::child::{
     ChildContext, ChildExit, ChildSpec, Incarnation, Launch, Launched, Note, What, WhenSpent,
     guarded,
 };
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -25,6 +26,10 @@ pub(super) struct Driver {
     /// What is kept of each child beside the machine, by its key.
     slots: Vec<Slot>,
     notes: Vec<Note>,
+    commands: VecDeque<Command>,
+    /// Children that were added, and whose starts may not have been carried out: they keep their room, so
+    /// that what is decided does not outgrow what is done.
+    adding: usize,
     out: Out<Reply>,
     has_begun: bool,
     nearest: Option<Instant>,
@@ -64,6 +69,8 @@ impl Driver {
             core,
             slots: Vec::with_capacity(children.len()),
             notes: Vec::new(),
+            commands: VecDeque::new(),
+            adding: 0,
             out: Out::default(),
             has_begun: false,
             nearest: None,
@@ -137,7 +144,12 @@ impl Driver {
 
     fn take_commands(&mut self) {
         let now = self.now();
-        while let Some(command) = self.core.next_command() {
+        self.core.take_commands(&mut self.commands);
+        let of = |lane| move |command: &&Command| command.lane() == Some(lane);
+        let steering = self.commands.iter().filter(of(Lane::Steer)).count();
+        self.adding += self.commands.iter().filter(of(Lane::Add)).count();
+        guarded(|| self.core.make_room(Lane::Steer, steering));
+        while let Some(command) = self.commands.pop_front() {
             match command {
                 Command::Add(spec, to) => self.add(*spec, to, now),
                 Command::Terminate(id, to) => {
@@ -216,6 +228,8 @@ impl Driver {
                 Decision::End(ended) => return Some(Poll::Ready(ended)),
             }
         }
+        let added = std::mem::take(&mut self.adding);
+        guarded(|| self.core.make_room(Lane::Add, added));
         Some(Poll::Pending)
     }
 

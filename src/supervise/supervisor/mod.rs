@@ -67,8 +67,11 @@
 //! * **[`Ended::Stopped`] does not say that all is gone**: an orphan cannot be waited for. The
 //!   snapshot, which stays readable, shows it.
 //! * **A panicking waker** of one who awaits [`Supervisor::ended`] may cost others theirs.
-//! * **Two queues have no bound of their own**: commands (each is somebody's call, and all are
-//!   taken whenever the supervisor runs) and notes of children (three per incarnation).
+//! * **A caller that floods it waits.** 1,024 children may be on their way to be added, and as many other
+//!   commands to be heard; one more waits for room, and costs its caller's future and nothing here. The
+//!   queue of notes of children is bounded by their number: three per incarnation.
+//! * **A child reaches its supervisor** by [`ChildContext::supervisor`](super::child::ChildContext::supervisor),
+//!   and must not await its own end there.
 //!
 //! # Its place, and its costs
 //!
