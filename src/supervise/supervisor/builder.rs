@@ -1,5 +1,6 @@
 //! From a description to a running tree.
 
+use super::branch::Branch;
 use super::config::{AutoShutdown, Rules, Strategy};
 use super::core::{Command, Core};
 use super::driver::{Driver, Parent};
@@ -197,7 +198,9 @@ impl SupervisorBuilder {
         }
         let alarm = link.clock.outside_alarm();
         let alarm = alarm.map_err(|_| StartError::NoRuntime)?;
-        let core = Arc::new(Core::new(machine, link));
+        let branch = parent.as_ref().and_then(Parent::branch);
+        let branch = branch.unwrap_or_else(|| Branch::top(machine.name.clone()));
+        let core = Arc::new(Core::new(machine, link, branch));
         core.link.belongs_to(core.clone().weak());
         let driver = Driver::new(core.clone(), self.children, alarm, parent);
         Ok((core, driver))

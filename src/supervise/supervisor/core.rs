@@ -1,5 +1,6 @@
 //! What the handles of a supervisor, and its task, share.
 
+use super::branch::Branch;
 use super::error::{CommandError, Ended};
 use super::event::SupervisorEvent;
 use super::machine::{Answer, Machine};
@@ -31,6 +32,8 @@ pub(crate) struct Core {
     /// Held for decisions only, and for copying.
     pub(super) machine: Mutex<Machine<Reply>>,
     pub(super) events: Events<SupervisorEvent>,
+    /// For those who hear the whole tree.
+    pub(super) branch: Arc<Branch>,
     commands: Mutex<Commands>,
     /// Room for children to be added. Who finds none waits for it here.
     room_to_add: Semaphore,
@@ -75,12 +78,13 @@ impl Command {
 }
 
 impl Core {
-    pub(super) fn new(machine: Machine<Reply>, link: Link) -> Self {
+    pub(super) fn new(machine: Machine<Reply>, link: Link, branch: Branch) -> Self {
         Self {
             name: machine.name.clone(),
             link: Arc::new(link),
             machine: Mutex::new(machine),
             events: Events::new(),
+            branch: Arc::new(branch),
             commands: Mutex::default(),
             room_to_add: Semaphore::new(ROOM),
             room_to_steer: Semaphore::new(ROOM),

@@ -1,5 +1,6 @@
 //! The task of a supervisor: carries out what the machine decides.
 
+use super::branch::Branch;
 use super::builder::validate_in;
 use super::core::{Command, Core, Lane, Reply};
 use super::error::{CommandError, Ended};
@@ -57,6 +58,15 @@ pub(super) struct Parent {
     pub(super) stop: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
 }
 
+impl Parent {
+    /// The place of the supervisor that runs in this child.
+    pub(super) fn branch(&self) -> Option<Branch> {
+        let above: Arc<Core> = self.cx.inner().link.owner()?.downcast().ok()?;
+        let child = self.cx.id().clone();
+        Some(above.branch.below(child, self.cx.incarnation()))
+    }
+}
+
 impl Driver {
     /// The children are listed in the machine already, in the same order.
     pub(super) fn new(
@@ -92,7 +102,8 @@ impl Driver {
     fn decide(&mut self, act: impl FnOnce(&mut Machine<Reply>, &mut Out<Reply>)) {
         let core = &*self.core;
         let out = &mut self.out;
-        out.is_heard = core.events.is_heard() || super::trace::is_traced();
+        out.is_heard =
+            core.events.is_heard() || core.branch.is_heard() || super::trace::is_traced();
         let mut machine = core.machine.lock();
         act(&mut machine, out);
         self.nearest = machine.nearest();
@@ -101,11 +112,15 @@ impl Driver {
         }
         // Queued under the lock, so that all subscribers see one order.
         let aftermath = core.events.enqueue(&out.events);
+        let of_tree = core.branch.enqueue(&out.events);
         drop(machine);
         guarded(|| {
             out.events.iter().for_each(|event| trace(&core.name, event));
             aftermath.run();
         });
+        of_tree
+            .into_iter()
+            .for_each(|aftermath| guarded(|| aftermath.run()));
         guarded(|| out.events.clear());
         guarded(|| out.trash.clear());
     }

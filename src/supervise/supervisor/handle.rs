@@ -1,5 +1,6 @@
 //! The handle of a supervisor.
 
+use super::branch::TreeEvent;
 use super::builder::SupervisorBuilder;
 use super::core::{Command, Core, Lane, Reply};
 use super::error::{CommandError, Ended, Terminated};
@@ -210,6 +211,17 @@ impl Supervisor {
     /// oldest is lost first.
     pub fn subscribe(&self, capacity: NonZeroUsize) -> Subscriber<SupervisorEvent> {
         self.core.events.subscribe(capacity)
+    }
+
+    /// Subscribes to what happens from now on here and in all supervisors below, those that come later
+    /// included; each event with the [path](super::TreePath) of its supervisor. Of one supervisor they come in
+    /// order; of `capacity` that wait to be received the oldest is lost first, and
+    /// [counted](Subscriber::lost).
+    ///
+    /// With no subscriber in the whole tree it costs an event one relaxed load. With one, each supervisor
+    /// tells its events to all above it.
+    pub fn subscribe_tree(&self, capacity: NonZeroUsize) -> Subscriber<TreeEvent> {
+        self.core.branch.subscribe(capacity)
     }
 }
 

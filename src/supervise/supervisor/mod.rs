@@ -125,13 +125,15 @@
 //! `gave no sign of life for 2s`, and was not merely killed.
 //!
 //! [`Supervisor::subscribe`] gives each event once, numbered, in order; the same goes to `tracing`,
-//! target `backstop::supervise`. [`Supervisor::health_check`] makes a health check of it.
+//! target `backstop::supervise`. [`Supervisor::subscribe_tree`] gives those of the supervisors below it too,
+//! each with its path. [`Supervisor::health_check`] makes a health check of it.
 //!
 //! # Rules
 //!
 #![doc = include_str!("RULES.md")]
 #![allow(clippy::doc_markdown, reason = "a rule's id is no identifier")]
 
+mod branch;
 mod builder;
 mod config;
 mod core;
@@ -146,6 +148,7 @@ mod snapshot;
 mod snapshot_text;
 mod trace;
 
+pub use branch::{TreeEvent, TreePath};
 pub use builder::SupervisorBuilder;
 pub use config::{AutoShutdown, Strategy};
 pub use dynamic::{DynamicSupervisor, DynamicSupervisorBuilder};
