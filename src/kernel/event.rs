@@ -102,6 +102,15 @@ impl<E: Clone> Events<E> {
         }
     }
 
+    /// Another source whose subscribers count as this one's in [`is_heard`](Self::is_heard): one load tells
+    /// whether anybody subscribes to any of a family.
+    pub(crate) fn beside(&self) -> Self {
+        Self {
+            listeners: self.listeners.clone(),
+            queues: Mutex::new(Vec::new()),
+        }
+    }
+
     pub(crate) fn subscribe(&self, capacity: NonZeroUsize) -> Subscriber<E> {
         let queue = Arc::new(Queue {
             capacity,
@@ -229,6 +238,21 @@ mod tests {
         drop(events);
         assert_eq!(subscriber.recv().now_or_never(), Some(Some(1)));
         assert_eq!(subscriber.recv().now_or_never(), Some(None));
+    }
+
+    #[test]
+    fn sources_beside_each_other_are_heard_together_and_apart() {
+        let one = Events::new();
+        let other = one.beside();
+        assert!(!one.is_heard() && !other.is_heard());
+        let mut subscriber = other.subscribe(capacity(4));
+        assert!(one.is_heard() && other.is_heard());
+        one.enqueue(&[1]).run();
+        other.enqueue(&[2]).run();
+        assert_eq!(subscriber.try_recv(), Some(2));
+        assert_eq!(subscriber.try_recv(), None);
+        drop(subscriber);
+        assert!(!one.is_heard() && !other.is_heard());
     }
 
     #[test]

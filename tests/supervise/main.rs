@@ -18,6 +18,7 @@ mod groups;
 mod microreboot;
 mod orphans;
 mod pausing;
+mod reach;
 mod rejuvenation;
 mod reporters;
 mod rig;

@@ -1,11 +1,13 @@
 //! A tree one can see: snapshots, text, events, health.
 
-use crate::rig::{Order, Rig, many, prompt, settle};
+use crate::rig::{Order, Rig, kinds, many, prompt, settle};
 use backstop::health::check::Level;
 use backstop::health::tree::{Component, HealthTree};
+use backstop::kernel::event::Subscriber;
+use backstop::kernel::name::Name;
 use backstop::supervise::budget::{Pausing, RestartBackoff, RestartBudget};
 use backstop::supervise::child::{ChildContext, ChildSpec, SpentHook, WhenSpent};
-use backstop::supervise::supervisor::{ChildState, Phase, Supervisor};
+use backstop::supervise::supervisor::{ChildState, Phase, Supervisor, TreeEvent};
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -113,6 +115,10 @@ async fn sv16b_it_is_json() {
                 "id": "slow", "state": "backoff", "restart": "permanent", "incarnation": 1,
                 "restarts_in": "750ms",
                 "last_exit": { "kind": "error", "message": "ended with an error: told to fail" },
+                "last_failure": {
+                    "incarnation": 1, "kind": "error",
+                    "message": "ended with an error: told to fail",
+                },
             },
             {
                 "id": "pool", "state": "running", "restart": "permanent", "incarnation": 1,
@@ -126,6 +132,10 @@ async fn sv16b_it_is_json() {
                         "incarnation": 2, "uptime": "250ms",
                         "last_exit": {
                             "kind": "error", "message": "ended with an error: told to fail",
+                        },
+                        "last_failure": {
+                            "incarnation": 1, "kind": "error",
+                            "message": "ended with an error: told to fail",
                         },
                     }],
                 },
@@ -238,4 +248,92 @@ async fn sv16d_a_supervisor_is_a_health_check() {
         health(&root).await.unwrap(),
         "root: stopped as it was told to"
     );
+}
+
+fn told(events: &mut Subscriber<TreeEvent>) -> Vec<String> {
+    std::iter::from_fn(|| events.try_recv())
+        .map(
+            |TreeEvent {
+                 path,
+                 incarnation,
+                 event,
+                 ..
+             }| {
+                let child = event.kind.child().map_or("", Name::as_str);
+                format!(
+                    "{path}#{incarnation} {} {} {child}",
+                    event.seq,
+                    event.kind.as_str()
+                )
+            },
+        )
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn sv16e_one_subscription_hears_the_whole_tree() {
+    let rig = Rig::default();
+    let pool = prompt("pool")
+        .budget(RestartBudget::new(0, SECOND))
+        .child(rig.child("worker"));
+    // A supervisor under another id than its name is found by that id.
+    let pool = ChildSpec::supervisor(pool).renamed("left");
+    let root = prompt("root").child(rig.child("a")).child(pool);
+    let root = root.start().await.unwrap();
+    settle().await;
+    let mut all = root.subscribe_tree(many());
+    let mut part = root.nested("left").unwrap().subscribe_tree(many());
+    let mut slow = root.subscribe_tree(2.try_into().unwrap());
+    rig.tell("a", Order::Fail);
+    settle().await;
+    let own = [
+        "root#1 3 exited a",
+        "root#1 4 restarting a",
+        "root#1 5 started a",
+    ];
+    assert_eq!(told(&mut all), own);
+    assert_eq!(told(&mut part), Vec::<String>::new());
+    // It gives up, and comes again as another incarnation, which numbers its events anew.
+    rig.tell("worker", Order::Fail);
+    settle().await;
+    let below = [
+        "root/left#1 2 exited worker",
+        "root/left#1 3 gave_up worker",
+        "root/left#1 4 ended ",
+    ];
+    let above = ["root#1 6 exited left", "root#1 7 restarting left"];
+    let again = ["root/left#2 1 started worker", "root#1 8 started left"];
+    assert_eq!(told(&mut all), [&below[..], &above, &again].concat());
+    assert_eq!(told(&mut part), below);
+    assert_eq!(told(&mut slow), again);
+    assert_eq!(slow.lost(), 8);
+    // What it was a part of is gone, and so it ends.
+    assert!(part.recv().await.is_none());
+    root.stop().await;
+    let last = told(&mut all);
+    assert_eq!(last.last().unwrap(), "root#1 11 ended ");
+    drop(root);
+    settle().await;
+    assert!(all.recv().await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn sv16e_a_subscriber_anywhere_is_no_subscriber_elsewhere() {
+    let rig = Rig::default();
+    let inner = |name, child| prompt(name).child(rig.child(child));
+    let root = prompt("root")
+        .child_supervisor(inner("left", "a"))
+        .child_supervisor(inner("right", "b"));
+    let root = root.start().await.unwrap();
+    settle().await;
+    let mut left = root.nested("left").unwrap().subscribe_tree(many());
+    let mut own = root.subscribe(many());
+    rig.tell("b", Order::Fail);
+    settle().await;
+    assert_eq!(told(&mut left), Vec::<String>::new());
+    assert_eq!(kinds(&mut own), Vec::<String>::new());
+    rig.tell("a", Order::Fail);
+    settle().await;
+    assert_eq!(told(&mut left).len(), 3);
+    root.stop().await;
 }

@@ -135,7 +135,7 @@ pub enum GaveUpReason {
     Orphaned,
 }
 
-/// A failure of a child that was charged to a budget.
+/// A failure of a child.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Failure {
@@ -176,6 +176,16 @@ impl fmt::Display for FailureCause {
 }
 
 impl FailureCause {
+    /// In `snake_case`; of an end by itself, [that of the exit](ChildExit::as_str).
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Exit(exit) => exit.as_str(),
+            Self::NotReady(_) => "not_ready",
+            Self::StartTimeout => "start_timeout",
+            Self::Hung { .. } => "hung",
+        }
+    }
+
     /// The error behind it, if there is one.
     pub fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {

@@ -10,6 +10,7 @@ use std::any::Any;
 use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -25,6 +26,7 @@ pub(crate) struct Incarnation {
     stopping: AtomicBool,
     /// Whether the supervisor waits for `ready()`, and has not heard it.
     awaited: AtomicBool,
+    watchdog: Option<Duration>,
     /// The last sign of life, in nanoseconds; 0 if there was none.
     beat: AtomicU64,
     /// Made when it is asked for: it is as large as the rest.
@@ -34,13 +36,22 @@ pub(crate) struct Incarnation {
     nested: OnceLock<Weak<dyn Any + Send + Sync>>,
 }
 
+/// What the supervisor is promised of an incarnation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Promised {
+    /// Its `ready()` is waited for.
+    pub(crate) ready: bool,
+    /// A heartbeat in each of these periods.
+    pub(crate) heartbeat: Option<Duration>,
+}
+
 impl Incarnation {
     pub(crate) fn new(
         link: Arc<Link>,
         id: Name,
         (key, run): (u32, u64),
         number: u64,
-        awaited: bool,
+        promised: Promised,
     ) -> Self {
         Self {
             id,
@@ -50,7 +61,8 @@ impl Incarnation {
             run,
             running: AtomicUsize::new(1),
             stopping: AtomicBool::new(false),
-            awaited: AtomicBool::new(awaited),
+            awaited: AtomicBool::new(promised.ready),
+            watchdog: promised.heartbeat,
             beat: AtomicU64::new(0),
             token: OnceLock::new(),
             work: OnceLock::new(),
@@ -105,6 +117,11 @@ impl Incarnation {
         // Never earlier than it was.
         let now = clock.coarse() + clock.grain();
         self.beat.store(now.as_nanos(), Ordering::Relaxed);
+    }
+
+    /// How often it promised a sign of life.
+    pub(super) const fn watchdog(&self) -> Option<Duration> {
+        self.watchdog
     }
 
     pub(crate) fn last_beat(&self) -> Instant {

@@ -3,7 +3,9 @@
 use super::exit::ChildExit;
 use crate::kernel::clock::{Clock, wake_apart};
 use crate::kernel::sync::Mutex;
+use std::any::Any;
 use std::fmt;
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::Waker;
 use tokio::runtime::Handle;
 
@@ -33,6 +35,8 @@ pub(crate) struct Link {
     inbox: Mutex<Inbox>,
     pub(crate) clock: Clock,
     pub(crate) runtime: Handle,
+    /// What the supervisor's handles lead to; its type belongs to a room above.
+    owner: OnceLock<Weak<dyn Any + Send + Sync>>,
 }
 
 #[derive(Default)]
@@ -50,7 +54,18 @@ impl Link {
             inbox: Mutex::new(Inbox::default()),
             clock,
             runtime,
+            owner: OnceLock::new(),
         }
+    }
+
+    /// Names the supervisor whose end this is.
+    pub(crate) fn belongs_to(&self, owner: Weak<dyn Any + Send + Sync>) {
+        let _ = self.owner.set(owner);
+    }
+
+    /// The supervisor, while anything holds it.
+    pub(crate) fn owner(&self) -> Option<Arc<dyn Any + Send + Sync>> {
+        self.owner.get()?.upgrade()
     }
 
     pub(crate) fn send(&self, note: Note) {

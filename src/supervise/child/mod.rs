@@ -39,6 +39,9 @@
 //!   itself (unless [`overlap`](ChildSpec::overlap) allows it).
 //! * **`tokio::spawn` inside a child is out of sight.** Only work that goes through
 //!   [`ChildContext::spawn`] and [`ChildContext::spawn_blocking`] is stopped and waited for.
+//! * **A worker that waits must say that it is well** if it has a watchdog:
+//!   [`heartbeating`](ChildContext::heartbeating) does so while a future is pending. It vouches for the
+//!   task, not for the future.
 //!
 //! # Rules
 //!
@@ -47,6 +50,7 @@
 
 mod context;
 mod exit;
+mod heartbeating;
 mod incarnation;
 mod link;
 mod run;
@@ -56,7 +60,8 @@ mod work;
 pub use context::ChildContext;
 pub(crate) use exit::guarded;
 pub use exit::{BoxError, ChildExit, Failure, FailureCause, GaveUp, GaveUpReason};
-pub(crate) use incarnation::Incarnation;
+pub use heartbeating::Heartbeating;
+pub(crate) use incarnation::{Incarnation, Promised};
 pub(crate) use link::{Link, Note, What};
 pub(crate) use run::{Launch, Launched};
 pub(crate) use spec::Policy;

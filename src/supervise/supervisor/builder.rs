@@ -1,5 +1,6 @@
 //! From a description to a running tree.
 
+use super::branch::Branch;
 use super::config::{AutoShutdown, Rules, Strategy};
 use super::core::{Command, Core};
 use super::driver::{Driver, Parent};
@@ -11,8 +12,7 @@ use crate::kernel::config::ConfigError;
 use crate::kernel::name::Name;
 use crate::supervise::budget::{Pausing, RestartBackoff, RestartBudget};
 use crate::supervise::child::{ChildContext, ChildExit, ChildSpec, Link, Readiness, Stop};
-use std::any::Any;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use tokio::runtime::Handle;
 
 /// A supervisor to be started, and started again if it is a child of another one.
@@ -198,7 +198,10 @@ impl SupervisorBuilder {
         }
         let alarm = link.clock.outside_alarm();
         let alarm = alarm.map_err(|_| StartError::NoRuntime)?;
-        let core = Arc::new(Core::new(machine, link));
+        let branch = parent.as_ref().and_then(Parent::branch);
+        let branch = branch.unwrap_or_else(|| Branch::top(machine.name.clone()));
+        let core = Arc::new(Core::new(machine, link, branch));
+        core.link.belongs_to(core.clone().weak());
         let driver = Driver::new(core.clone(), self.children, alarm, parent);
         Ok((core, driver))
     }
@@ -280,8 +283,7 @@ async fn nested(supervisor: SupervisorBuilder, cx: ChildContext) -> ChildExit {
         Ok(built) => built,
         Err(error) => return ChildExit::Error(Arc::new(error)),
     };
-    let weak: Weak<dyn Any + Send + Sync> = Arc::downgrade(&(core as Arc<dyn Any + Send + Sync>));
-    cx.inner().nest(weak);
+    cx.inner().nest(core.weak());
     drop(cx);
     match driver.await {
         Ended::Stopped | Ended::AutoShutdown(_) => ChildExit::Shutdown,

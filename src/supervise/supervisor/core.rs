@@ -1,5 +1,6 @@
 //! What the handles of a supervisor, and its task, share.
 
+use super::branch::Branch;
 use super::error::{CommandError, Ended};
 use super::event::SupervisorEvent;
 use super::machine::{Answer, Machine};
@@ -7,10 +8,11 @@ use crate::kernel::event::Events;
 use crate::kernel::name::Name;
 use crate::kernel::sync::Mutex;
 use crate::supervise::child::{ChildSpec, Incarnation, Link};
+use std::any::Any;
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
-use std::sync::{Arc, OnceLock};
-use tokio::sync::oneshot;
+use std::sync::{Arc, OnceLock, Weak};
+use tokio::sync::{Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) type Reply = oneshot::Sender<Answer>;
@@ -30,7 +32,13 @@ pub(crate) struct Core {
     /// Held for decisions only, and for copying.
     pub(super) machine: Mutex<Machine<Reply>>,
     pub(super) events: Events<SupervisorEvent>,
+    /// For those who hear the whole tree.
+    pub(super) branch: Arc<Branch>,
     commands: Mutex<Commands>,
+    /// Room for children to be added. Who finds none waits for it here.
+    room_to_add: Semaphore,
+    /// The same for the other commands, which so wait for no adding.
+    room_to_steer: Semaphore,
     /// The incarnations that are supervisors, by child's key.
     pub(super) nested: Mutex<HashMap<u32, Arc<Incarnation>>>,
     /// Cancelled when the first start is over, either way.
@@ -39,20 +47,47 @@ pub(crate) struct Core {
     ended: OnceLock<Ended>,
 }
 
+/// How many children may be on their way to be added, and how many other commands to be heard. A
+/// supervisor works off so many within milliseconds, and whoever has more to say waits for it.
+pub(super) const ROOM: usize = 1_024;
+
+/// What a command needs room among.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lane {
+    Add,
+    Steer,
+}
+
 #[derive(Default)]
 struct Commands {
     queue: VecDeque<Command>,
+    /// Once is enough.
+    is_stop_given: bool,
     is_closed: bool,
 }
 
+impl Command {
+    /// What it takes room of; a stop takes none.
+    pub(super) const fn lane(&self) -> Option<Lane> {
+        match self {
+            Self::Add(..) => Some(Lane::Add),
+            Self::Terminate(..) | Self::Restart(..) | Self::Delete(..) => Some(Lane::Steer),
+            Self::Stop => None,
+        }
+    }
+}
+
 impl Core {
-    pub(super) fn new(machine: Machine<Reply>, link: Link) -> Self {
+    pub(super) fn new(machine: Machine<Reply>, link: Link, branch: Branch) -> Self {
         Self {
             name: machine.name.clone(),
             link: Arc::new(link),
             machine: Mutex::new(machine),
             events: Events::new(),
+            branch: Arc::new(branch),
             commands: Mutex::default(),
+            room_to_add: Semaphore::new(ROOM),
+            room_to_steer: Semaphore::new(ROOM),
             nested: Mutex::default(),
             up: CancellationToken::new(),
             over: CancellationToken::new(),
@@ -68,27 +103,59 @@ impl Core {
             drop(command);
             return false;
         }
+        if matches!(command, Command::Stop) && std::mem::replace(&mut commands.is_stop_given, true)
+        {
+            return true;
+        }
         commands.queue.push_back(command);
         drop(commands);
         self.link.nudge();
         true
     }
 
-    /// The next command.
-    pub(super) fn next_command(&self) -> Option<Command> {
-        self.commands.lock().queue.pop_front()
+    /// Swaps the commands that are there into `taken`, which is empty.
+    pub(super) fn take_commands(&self, taken: &mut VecDeque<Command>) {
+        std::mem::swap(&mut self.commands.lock().queue, taken);
     }
 
-    /// The same, for a command that is answered.
+    /// Gives room back: so many of that kind are worked off. Wakes those who wait for it.
+    pub(super) fn make_room(&self, lane: Lane, commands: usize) {
+        if commands > 0 {
+            self.room(lane).add_permits(commands);
+        }
+    }
+
+    const fn room(&self, lane: Lane) -> &Semaphore {
+        match lane {
+            Lane::Add => &self.room_to_add,
+            Lane::Steer => &self.room_to_steer,
+        }
+    }
+
+    /// Gives a command that is answered, in the first poll if there is room.
     pub(super) async fn ask(
         &self,
+        lane: Lane,
         command: impl FnOnce(Reply) -> Command,
     ) -> Result<super::machine::Done, CommandError> {
+        let room = self.room(lane);
+        let permit = match room.try_acquire() {
+            Ok(permit) => permit,
+            Err(_) => room.acquire().await.map_err(|_| CommandError::Over)?,
+        };
+        // It goes with the command, and comes back from the task.
+        permit.forget();
         let (reply, answer) = oneshot::channel();
         if !self.send(command(reply)) {
             return Err(CommandError::Over);
         }
         answer.await.unwrap_or(Err(CommandError::Over))
+    }
+
+    /// What leads back to it and does not keep it.
+    pub(super) fn weak(self: Arc<Self>) -> Weak<dyn Any + Send + Sync> {
+        let any: Arc<dyn Any + Send + Sync> = self;
+        Arc::downgrade(&any)
     }
 
     /// How it ended, once it has.
@@ -109,6 +176,8 @@ impl Core {
         commands.is_closed = true;
         let left = std::mem::take(&mut commands.queue);
         drop(commands);
+        self.room_to_add.close();
+        self.room_to_steer.close();
         self.link.close();
         self.up.cancel();
         self.over.cancel();

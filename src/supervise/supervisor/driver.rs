@@ -1,7 +1,8 @@
 //! The task of a supervisor: carries out what the machine decides.
 
+use super::branch::Branch;
 use super::builder::validate_in;
-use super::core::{Command, Core, Reply};
+use super::core::{Command, Core, Lane, Reply};
 use super::error::{CommandError, Ended};
 use super::machine::{Decision, Machine, Out, Start};
 use super::trace::trace;
@@ -11,6 +12,7 @@ use crate::supervise::child::{
     ChildContext, ChildExit, ChildSpec, Incarnation, Launch, Launched, Note, What, WhenSpent,
     guarded,
 };
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -25,6 +27,10 @@ pub(super) struct Driver {
     /// What is kept of each child beside the machine, by its key.
     slots: Vec<Slot>,
     notes: Vec<Note>,
+    commands: VecDeque<Command>,
+    /// Children that were added, and whose starts may not have been carried out: they keep their room, so
+    /// that what is decided does not outgrow what is done.
+    adding: usize,
     out: Out<Reply>,
     has_begun: bool,
     nearest: Option<Instant>,
@@ -52,6 +58,15 @@ pub(super) struct Parent {
     pub(super) stop: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
 }
 
+impl Parent {
+    /// The place of the supervisor that runs in this child.
+    pub(super) fn branch(&self) -> Option<Branch> {
+        let above: Arc<Core> = self.cx.inner().link.owner()?.downcast().ok()?;
+        let child = self.cx.id().clone();
+        Some(above.branch.below(child, self.cx.incarnation()))
+    }
+}
+
 impl Driver {
     /// The children are listed in the machine already, in the same order.
     pub(super) fn new(
@@ -64,6 +79,8 @@ impl Driver {
             core,
             slots: Vec::with_capacity(children.len()),
             notes: Vec::new(),
+            commands: VecDeque::new(),
+            adding: 0,
             out: Out::default(),
             has_begun: false,
             nearest: None,
@@ -85,7 +102,8 @@ impl Driver {
     fn decide(&mut self, act: impl FnOnce(&mut Machine<Reply>, &mut Out<Reply>)) {
         let core = &*self.core;
         let out = &mut self.out;
-        out.is_heard = core.events.is_heard() || super::trace::is_traced();
+        out.is_heard =
+            core.events.is_heard() || core.branch.is_heard() || super::trace::is_traced();
         let mut machine = core.machine.lock();
         act(&mut machine, out);
         self.nearest = machine.nearest();
@@ -94,11 +112,15 @@ impl Driver {
         }
         // Queued under the lock, so that all subscribers see one order.
         let aftermath = core.events.enqueue(&out.events);
+        let of_tree = core.branch.enqueue(&out.events);
         drop(machine);
         guarded(|| {
             out.events.iter().for_each(|event| trace(&core.name, event));
             aftermath.run();
         });
+        of_tree
+            .into_iter()
+            .for_each(|aftermath| guarded(|| aftermath.run()));
         guarded(|| out.events.clear());
         guarded(|| out.trash.clear());
     }
@@ -137,7 +159,12 @@ impl Driver {
 
     fn take_commands(&mut self) {
         let now = self.now();
-        while let Some(command) = self.core.next_command() {
+        self.core.take_commands(&mut self.commands);
+        let of = |lane| move |command: &&Command| command.lane() == Some(lane);
+        let steering = self.commands.iter().filter(of(Lane::Steer)).count();
+        self.adding += self.commands.iter().filter(of(Lane::Add)).count();
+        guarded(|| self.core.make_room(Lane::Steer, steering));
+        while let Some(command) = self.commands.pop_front() {
             match command {
                 Command::Add(spec, to) => self.add(*spec, to, now),
                 Command::Terminate(id, to) => {
@@ -216,6 +243,8 @@ impl Driver {
                 Decision::End(ended) => return Some(Poll::Ready(ended)),
             }
         }
+        let added = std::mem::take(&mut self.adding);
+        guarded(|| self.core.make_room(Lane::Add, added));
         Some(Poll::Pending)
     }
 
@@ -250,11 +279,11 @@ impl Driver {
             run,
             incarnation,
             id,
-            awaited,
+            promised,
             blocking,
         } = start;
         let link = self.core.link.clone();
-        let made = Incarnation::new(link, id, (key, run), incarnation, awaited);
+        let made = Incarnation::new(link, id, (key, run), incarnation, promised);
         let incarnation = Arc::new(made);
         let slot = &mut self.slots[key as usize];
         let Some(factory) = slot.factory.clone() else {

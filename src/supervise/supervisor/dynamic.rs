@@ -1,5 +1,6 @@
 //! A supervisor of children that come and go: one template, and arguments for each.
 
+use super::branch::TreeEvent;
 use super::builder::SupervisorBuilder;
 use super::error::{CommandError, Ended, StartError, Terminated};
 use super::event::SupervisorEvent;
@@ -155,6 +156,11 @@ impl<A: 'static> DynamicSupervisor<A> {
     /// [`Supervisor::subscribe`].
     pub fn subscribe(&self, capacity: NonZeroUsize) -> Subscriber<SupervisorEvent> {
         self.supervisor.subscribe(capacity)
+    }
+
+    /// [`Supervisor::subscribe_tree`].
+    pub fn subscribe_tree(&self, capacity: NonZeroUsize) -> Subscriber<TreeEvent> {
+        self.supervisor.subscribe_tree(capacity)
     }
 
     /// The supervisor beneath, for what is not about the template.

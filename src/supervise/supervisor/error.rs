@@ -124,6 +124,9 @@ pub enum CommandError {
     Config(ConfigError),
     /// The supervisor is stopping, or has ended.
     Over,
+    /// The child that asked [its supervisor](crate::supervise::child::ChildContext::supervisor) is to stop
+    /// itself, and so does not wait for the answer. The command is given, unless it still waited for room.
+    NotAwaited,
 }
 
 impl fmt::Display for CommandError {
@@ -140,6 +143,7 @@ impl fmt::Display for CommandError {
             Self::Stopped => "the child was stopped before it was ready",
             Self::Config(error) => return error.fmt(f),
             Self::Over => "the supervisor is stopping or has ended",
+            Self::NotAwaited => "the child that asked is to stop itself and does not wait",
         })
     }
 }

@@ -1,17 +1,21 @@
 //! The handle of a supervisor.
 
+use super::branch::TreeEvent;
 use super::builder::SupervisorBuilder;
-use super::core::{Command, Core};
+use super::core::{Command, Core, Lane, Reply};
 use super::error::{CommandError, Ended, Terminated};
 use super::event::SupervisorEvent;
 use super::machine::Done;
 use super::snapshot::{Phase, TreeSnapshot};
 use crate::kernel::event::Subscriber;
 use crate::kernel::name::Name;
-use crate::supervise::child::ChildSpec;
+use crate::supervise::child::{ChildContext, ChildSpec};
 use std::fmt;
+use std::future::{Future, poll_fn};
 use std::num::NonZeroUsize;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 /// A running supervisor. Clones are of the same one.
 ///
@@ -21,10 +25,14 @@ use std::sync::Arc;
 /// one that runs.)
 ///
 /// A command is given when its future is first polled. Dropping the future later does not take it
-/// back.
+/// back. If 1,024 children are on their way to be added, one more waits until there is room, and is not
+/// given if its future is dropped before that; the same goes for the other commands, which have room of
+/// their own: a caller that adds without end holds up no operator. A [`stop`](Self::stop) needs no room.
 #[derive(Clone)]
 pub struct Supervisor {
     core: Arc<Core>,
+    /// The child whose handle this is.
+    caller: Option<ChildContext>,
 }
 
 impl Supervisor {
@@ -34,7 +42,7 @@ impl Supervisor {
     }
 
     pub(super) const fn new(core: Arc<Core>) -> Self {
-        Self { core }
+        Self { core, caller: None }
     }
 
     pub(super) const fn core(&self) -> &Arc<Core> {
@@ -51,6 +59,28 @@ impl Supervisor {
         &self.core.name
     }
 
+    /// Asks the task. A child does not wait for the answer when it is to stop itself: it may be what the
+    /// answer waits for.
+    async fn ask(
+        &self,
+        lane: Lane,
+        command: impl FnOnce(Reply) -> Command,
+    ) -> Result<Done, CommandError> {
+        let asked = self.core.ask(lane, command);
+        let Some(caller) = &self.caller else {
+            return asked.await;
+        };
+        let (mut asked, mut stopping) = (pin!(asked), pin!(caller.cancelled()));
+        poll_fn(|cx| match asked.as_mut().poll(cx) {
+            Poll::Ready(answer) => Poll::Ready(answer),
+            Poll::Pending => {
+                let stops = stopping.as_mut().poll(cx);
+                stops.map(|()| Err(CommandError::NotAwaited))
+            }
+        })
+        .await
+    }
+
     /// Adds a child behind all others and starts it; resolves when it is ready.
     ///
     /// # Errors
@@ -63,7 +93,9 @@ impl Supervisor {
     /// Once polled, the child is added although the future is dropped.
     pub async fn add(&self, child: ChildSpec) -> Result<(), CommandError> {
         let child = Box::new(child);
-        let done = self.core.ask(|reply| Command::Add(child, reply)).await?;
+        let done = self
+            .ask(Lane::Add, |reply| Command::Add(child, reply))
+            .await?;
         debug_assert!(matches!(done, Done::Started));
         Ok(())
     }
@@ -83,7 +115,10 @@ impl Supervisor {
     /// Once polled, the child is stopped although the future is dropped.
     pub async fn terminate(&self, id: &str) -> Result<Terminated, CommandError> {
         let id = id.to_owned();
-        match self.core.ask(|reply| Command::Terminate(id, reply)).await? {
+        match self
+            .ask(Lane::Steer, |reply| Command::Terminate(id, reply))
+            .await?
+        {
             Done::Terminated(terminated) => Ok(terminated),
             Done::Started | Done::Deleted => Err(CommandError::Over),
         }
@@ -100,7 +135,8 @@ impl Supervisor {
     /// Once polled, the child is started although the future is dropped.
     pub async fn restart(&self, id: &str) -> Result<(), CommandError> {
         let id = id.to_owned();
-        self.core.ask(|reply| Command::Restart(id, reply)).await?;
+        self.ask(Lane::Steer, |reply| Command::Restart(id, reply))
+            .await?;
         Ok(())
     }
 
@@ -115,7 +151,8 @@ impl Supervisor {
     /// Once polled, the child is deleted although the future is dropped.
     pub async fn delete(&self, id: &str) -> Result<(), CommandError> {
         let id = id.to_owned();
-        self.core.ask(|reply| Command::Delete(id, reply)).await?;
+        self.ask(Lane::Steer, |reply| Command::Delete(id, reply))
+            .await?;
         Ok(())
     }
 
@@ -127,6 +164,12 @@ impl Supervisor {
     pub async fn stop(&self) -> Ended {
         self.core.send(Command::Stop);
         self.ended().await
+    }
+
+    /// Tells it to stop, and waits for nothing. It is what a child of it uses, which would wait for its own
+    /// end.
+    pub fn begin_stop(&self) {
+        self.core.send(Command::Stop);
     }
 
     /// Resolves when the supervisor has ended.
@@ -158,13 +201,71 @@ impl Supervisor {
         let key = self.core.machine.lock().children().find(id)?;
         let core = self.core.nested_core(key)?;
         // Its handles keep what is left of it after its end.
-        core.ended().is_none().then_some(Self { core })
+        core.ended().is_none().then(|| Self {
+            core,
+            caller: self.caller.clone(),
+        })
     }
 
     /// Subscribes to what happens from now on; of `capacity` events that wait to be received the
     /// oldest is lost first.
     pub fn subscribe(&self, capacity: NonZeroUsize) -> Subscriber<SupervisorEvent> {
         self.core.events.subscribe(capacity)
+    }
+
+    /// Subscribes to what happens from now on here and in all supervisors below, those that come later
+    /// included; each event with the [path](super::TreePath) of its supervisor. Of one supervisor they come in
+    /// order; of `capacity` that wait to be received the oldest is lost first, and
+    /// [counted](Subscriber::lost).
+    ///
+    /// With no subscriber in the whole tree it costs an event one relaxed load. With one, each supervisor
+    /// tells its events to all above it.
+    pub fn subscribe_tree(&self, capacity: NonZeroUsize) -> Subscriber<TreeEvent> {
+        self.core.branch.subscribe(capacity)
+    }
+}
+
+impl ChildContext {
+    /// The supervisor that runs this child; none once that has ended.
+    ///
+    /// With it a child can add siblings, stop and restart them, find supervisors beside it
+    /// ([`nested`](Supervisor::nested), [`DynamicSupervisor::under`](super::DynamicSupervisor::under)) and
+    /// look at the tree. Like every handle it keeps nothing running; a tree ends as if it were not there.
+    ///
+    /// **A child does not wait for its own end.** What it awaits by this handle, and by those that it finds
+    /// by it, ends with [`CommandError::NotAwaited`] as soon as it is told to stop itself: so it may
+    /// [terminate](Supervisor::terminate) itself, and two children each other. Three things it must not
+    /// await:
+    ///
+    /// * [`Supervisor::stop`] and [`Supervisor::ended`], unless it hears its token beside them: it would be
+    ///   aborted when its stop timeout is over, and wait for ever if that is unlimited.
+    ///   [`Supervisor::begin_stop`] waits for nothing.
+    /// * Before it is ready, the start of a sibling: that may have to wait for this one's. The start timeout
+    ///   ends it.
+    /// * Anything, by blocking its thread on it, in a factory or a hook: they run in the supervisor's task.
+    ///
+    /// ```
+    /// use backstop::supervise::child::ChildSpec;
+    /// use backstop::supervise::supervisor::CommandError;
+    ///
+    /// let acceptor = ChildSpec::new("acceptor", |cx| async move {
+    ///     let Some(supervisor) = cx.supervisor() else { return Ok(()) };
+    ///     let session = ChildSpec::new("session", |cx| async move {
+    ///         cx.cancelled().await;
+    ///         Ok::<_, std::io::Error>(())
+    ///     });
+    ///     supervisor.add(session).await?;
+    ///     cx.cancelled().await;
+    ///     Ok::<_, CommandError>(())
+    /// });
+    /// # let _ = acceptor;
+    /// ```
+    pub fn supervisor(&self) -> Option<Supervisor> {
+        let core: Arc<Core> = self.inner().link.owner()?.downcast().ok()?;
+        core.ended().is_none().then(|| Supervisor {
+            core,
+            caller: Some(self.clone()),
+        })
     }
 }
 

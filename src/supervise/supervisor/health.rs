@@ -5,7 +5,7 @@ use super::handle::Supervisor;
 use super::machine::{Machine, State};
 use crate::health::check::{Check, Finding, Level};
 use crate::kernel::name::Name;
-use crate::supervise::child::ChildExit;
+use crate::supervise::child::FailureCause;
 use std::convert::Infallible;
 use std::fmt::Write;
 
@@ -87,12 +87,12 @@ impl Down {
         (!message.is_empty()).then(|| message.to_owned())
     }
 
-    fn add(&mut self, path: &str, id: &Name, state: &str, exit: Option<&ChildExit>) {
+    fn add(&mut self, path: &str, id: &Name, state: &str, cause: Option<&FailureCause>) {
         self.count = self.count.saturating_add(1);
         if self.names.len() < NAMED {
             let mut name = format!("{path}{id} {state}");
-            if let Some(exit) = exit {
-                let _ = write!(name, " ({exit})");
+            if let Some(cause) = cause {
+                let _ = write!(name, " ({cause})");
             }
             self.names.push(name);
         }
@@ -110,9 +110,9 @@ impl Core {
         }
         let count = machine.down(&mut bad);
         drop(machine);
-        for (id, state, exit) in &bad {
+        for (id, state, cause) in &bad {
             // The user's Display, outside the lock.
-            down.add(path, id, state, exit.as_ref());
+            down.add(path, id, state, cause.as_ref());
         }
         down.count = down.count.saturating_add(count);
         let nested: Vec<u32> = self.nested.lock().keys().copied().collect();
@@ -128,7 +128,7 @@ impl Core {
     }
 }
 
-type Bad = (Name, &'static str, Option<ChildExit>);
+type Bad = (Name, &'static str, Option<FailureCause>);
 
 impl<T> Machine<T> {
     /// Puts the first children that are down into `bad`; how many more there are.
@@ -145,7 +145,9 @@ impl<T> Machine<T> {
                 State::Running | State::Stopping | State::Aborted | State::Stopped => continue,
             };
             if bad.len() < NAMED {
-                bad.push((child.id.clone(), state, child.last_exit.clone()));
+                let failure = child.last_failure.as_ref();
+                let cause = failure.map(|(_, cause)| cause.clone());
+                bad.push((child.id.clone(), state, cause));
             } else {
                 more = more.saturating_add(1);
             }

@@ -67,8 +67,11 @@
 //! * **[`Ended::Stopped`] does not say that all is gone**: an orphan cannot be waited for. The
 //!   snapshot, which stays readable, shows it.
 //! * **A panicking waker** of one who awaits [`Supervisor::ended`] may cost others theirs.
-//! * **Two queues have no bound of their own**: commands (each is somebody's call, and all are
-//!   taken whenever the supervisor runs) and notes of children (three per incarnation).
+//! * **A caller that floods it waits.** 1,024 children may be on their way to be added, and as many other
+//!   commands to be heard; one more waits for room, and costs its caller's future and nothing here. The
+//!   queue of notes of children is bounded by their number: three per incarnation.
+//! * **A child reaches its supervisor** by [`ChildContext::supervisor`](super::child::ChildContext::supervisor),
+//!   and must not await its own end there.
 //!
 //! # Its place, and its costs
 //!
@@ -118,14 +121,19 @@
 //!    `- worker  running #2, up 250ms
 //! ```
 //!
+//! A child that failed is told by how it failed, and not by how it was stopped after that: one that hung
+//! `gave no sign of life for 2s`, and was not merely killed.
+//!
 //! [`Supervisor::subscribe`] gives each event once, numbered, in order; the same goes to `tracing`,
-//! target `backstop::supervise`. [`Supervisor::health_check`] makes a health check of it.
+//! target `backstop::supervise`. [`Supervisor::subscribe_tree`] gives those of the supervisors below it too,
+//! each with its path. [`Supervisor::health_check`] makes a health check of it.
 //!
 //! # Rules
 //!
 #![doc = include_str!("RULES.md")]
 #![allow(clippy::doc_markdown, reason = "a rule's id is no identifier")]
 
+mod branch;
 mod builder;
 mod config;
 mod core;
@@ -140,6 +148,7 @@ mod snapshot;
 mod snapshot_text;
 mod trace;
 
+pub use branch::{TreeEvent, TreePath};
 pub use builder::SupervisorBuilder;
 pub use config::{AutoShutdown, Strategy};
 pub use dynamic::{DynamicSupervisor, DynamicSupervisorBuilder};

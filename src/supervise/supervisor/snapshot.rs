@@ -3,7 +3,7 @@
 use super::machine::{Machine, State};
 use crate::kernel::instant::Instant;
 use crate::kernel::name::Name;
-use crate::supervise::child::{ChildExit, Restart};
+use crate::supervise::child::{ChildExit, Failure, FailureCause, Restart};
 use std::fmt;
 use std::time::Duration;
 
@@ -59,6 +59,9 @@ pub struct ChildSnapshot {
     pub restarts_in_window: Option<u32>,
     /// How it ended last.
     pub last_exit: Option<ChildExit>,
+    /// How it failed last, and which incarnation of it. Not always how that one ended: one that hung, or was
+    /// not ready in time, was then stopped, or killed.
+    pub last_failure: Option<Failure>,
     /// The supervisor that runs in it.
     pub tree: Option<TreeSnapshot>,
 }
@@ -107,6 +110,14 @@ impl fmt::Display for ChildState {
     }
 }
 
+impl ChildSnapshot {
+    /// How the present incarnation failed, if it has.
+    pub(super) fn failure(&self) -> Option<&FailureCause> {
+        let failure = self.last_failure.as_ref()?;
+        (failure.incarnation == self.incarnation).then_some(&failure.cause)
+    }
+}
+
 impl TreeSnapshot {
     /// The child of that id.
     pub fn child(&self, id: &str) -> Option<&ChildSnapshot> {
@@ -144,6 +155,14 @@ impl<T> Machine<T> {
                     .map(|at| at.saturating_duration_since(now)),
                 restarts_in_window: window.map(|window| window.used(now)),
                 last_exit: child.last_exit.clone(),
+                last_failure: child
+                    .last_failure
+                    .as_ref()
+                    .map(|(incarnation, cause)| Failure {
+                        child: child.id.clone(),
+                        incarnation: *incarnation,
+                        cause: cause.clone(),
+                    }),
                 tree: None,
             });
         }

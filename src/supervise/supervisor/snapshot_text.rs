@@ -91,6 +91,11 @@ impl ChildSnapshot {
         if let Some(used) = self.restarts_in_window {
             write!(f, ", {used} of its own budget")?;
         }
+        if let Some(cause) = self.failure() {
+            // What it ended of is then how it was stopped.
+            f.write_str(", ")?;
+            return write!(OneLine(f), "{cause}");
+        }
         match &self.last_exit {
             // What an earlier incarnation than the one that is there ended of is history.
             Some(exit) if !self.is_there() => {
@@ -157,7 +162,7 @@ impl fmt::Display for Short {
 mod json {
     use super::{ChildSnapshot, ChildState, Phase, TreeSnapshot};
     use crate::kernel::config::duration_text;
-    use crate::supervise::child::{ChildExit, Restart};
+    use crate::supervise::child::{ChildExit, Failure, Restart};
     use serde::{Serialize, Serializer};
     use std::fmt::Display;
     use std::time::Duration;
@@ -198,11 +203,21 @@ mod json {
         #[serde(skip_serializing_if = "Option::is_none")]
         last_exit: Option<Exit<'a>>,
         #[serde(skip_serializing_if = "Option::is_none")]
+        last_failure: Option<Failed<'a>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
         tree: Option<&'a TreeSnapshot>,
     }
 
     #[derive(Serialize)]
     struct Exit<'a> {
+        kind: &'static str,
+        #[serde(serialize_with = "display")]
+        message: &'a dyn Display,
+    }
+
+    #[derive(Serialize)]
+    struct Failed<'a> {
+        incarnation: u64,
         kind: &'static str,
         #[serde(serialize_with = "display")]
         message: &'a dyn Display,
@@ -242,6 +257,7 @@ mod json {
                 restarts_in: millis(self.restarts_in),
                 restarts_in_window: self.restarts_in_window,
                 last_exit: self.last_exit.as_ref().map(exit),
+                last_failure: self.last_failure.as_ref().map(failed),
                 tree: self.tree.as_ref(),
             }
             .serialize(to)
@@ -252,6 +268,14 @@ mod json {
         Exit {
             kind: exit.as_str(),
             message: exit,
+        }
+    }
+
+    fn failed(failure: &Failure) -> Failed<'_> {
+        Failed {
+            incarnation: failure.incarnation,
+            kind: failure.cause.as_str(),
+            message: &failure.cause,
         }
     }
 

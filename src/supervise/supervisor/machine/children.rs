@@ -3,7 +3,7 @@
 use crate::kernel::instant::Instant;
 use crate::kernel::name::Name;
 use crate::supervise::budget::{Streak, Window};
-use crate::supervise::child::{ChildExit, Policy};
+use crate::supervise::child::{ChildExit, FailureCause, Policy};
 use std::collections::HashMap;
 use std::ops::{Index, IndexMut};
 
@@ -65,6 +65,8 @@ pub(crate) struct Child<T> {
     pub(crate) streak: Streak,
     pub(crate) window: Option<Box<Window>>,
     pub(crate) last_exit: Option<ChildExit>,
+    /// How it last failed, and which incarnation.
+    pub(crate) last_failure: Option<(u64, FailureCause)>,
     /// Later children have higher ones.
     pub(crate) order: u64,
     pub(crate) asked: Option<Box<Asked<T>>>,
@@ -172,6 +174,7 @@ impl<T> Children<T> {
             streak: Streak::default(),
             window,
             last_exit: None,
+            last_failure: None,
             order: self.added,
             asked: None,
             before: self.last,

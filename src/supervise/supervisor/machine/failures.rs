@@ -29,6 +29,7 @@ impl<T> Machine<T> {
         now: Instant,
         out: &mut Out<T>,
     ) {
+        self.note_failure(key, &cause, out);
         if matches!(self.mode, Mode::First { .. }) && self.rules.strategy != Strategy::OneForOne {
             // The first start goes on: a group that is not there cannot be restarted.
             self.deferred.push(key);
@@ -57,6 +58,15 @@ impl<T> Machine<T> {
                 self.settle(key, After::Stay, drained, now, out);
             }
         }
+    }
+
+    /// Keeps how a child failed, to be shown: what it ends of, once it has failed, is how it was stopped.
+    pub(super) fn note_failure(&mut self, key: u32, cause: &FailureCause, out: &mut Out<T>) {
+        let child = &mut self.children[key];
+        let noted = (child.incarnation, cause.clone());
+        let before = child.last_failure.replace(noted);
+        out.trash
+            .extend(before.and_then(|(_, cause)| exit_of(cause)));
     }
 
     /// A child that crashed during the first start, which is over.
@@ -217,7 +227,7 @@ impl<T> Machine<T> {
 }
 
 /// The user's value in a cause, which must not be dropped under a lock.
-fn exit_of(cause: FailureCause) -> Option<crate::supervise::child::ChildExit> {
+pub(super) fn exit_of(cause: FailureCause) -> Option<crate::supervise::child::ChildExit> {
     match cause {
         FailureCause::Exit(exit) | FailureCause::NotReady(exit) => Some(exit),
         FailureCause::StartTimeout | FailureCause::Hung { .. } => None,

@@ -2,7 +2,9 @@
 
 use super::{Decision, Done, GRACE, Machine, Mode, Out, Start, State};
 use crate::kernel::instant::Instant;
-use crate::supervise::child::{ChildExit, FailureCause, GaveUpReason, Readiness, Restart, Stop};
+use crate::supervise::child::{
+    ChildExit, FailureCause, GaveUpReason, Promised, Readiness, Restart, Stop,
+};
 use crate::supervise::supervisor::error::{CommandError, Ended, StartError, Terminated};
 use crate::supervise::supervisor::event::SupervisorEventKind;
 use crate::supervise::supervisor::machine::children::After;
@@ -26,7 +28,10 @@ impl<T> Machine<T> {
             run: child.run,
             incarnation: child.incarnation,
             id: child.id.clone(),
-            awaited,
+            promised: Promised {
+                ready: awaited,
+                heartbeat: child.policy.watchdog(),
+            },
             blocking: child.policy.blocking,
         }));
         if let (true, Some(limit)) = (awaited, child.policy.start_timeout) {
@@ -154,6 +159,9 @@ impl<T> Machine<T> {
                 return self.failed(key, cause, drained, now, out);
             }
         };
+        if exit.is_failure() {
+            self.note_failure(key, &FailureCause::Exit(exit.clone()), out);
+        }
         out.trash.push(exit);
         let child = &self.children[key];
         // If it was temporary, its name goes with it.
@@ -181,6 +189,7 @@ impl<T> Machine<T> {
                 cause,
             }
         });
+        self.note_failure(key, &cause, out);
         let child = &mut self.children[key];
         let asked = child.asked.as_mut();
         let (to, is_new) = asked.map_or((None, false), |asked| (asked.start.take(), asked.is_new));

@@ -26,7 +26,7 @@ use crate::kernel::instant::Instant;
 use crate::kernel::name::Name;
 use crate::kernel::rng::Rolls;
 use crate::supervise::budget::Window;
-use crate::supervise::child::{ChildExit, Failure, Spent};
+use crate::supervise::child::{ChildExit, Failure, Promised, Spent};
 use children::After;
 pub(crate) use children::{Children, State};
 use deadlines::Deadlines;
@@ -118,8 +118,7 @@ pub(crate) struct Start {
     pub(crate) run: u64,
     pub(crate) incarnation: u64,
     pub(crate) id: Name,
-    /// Whether its `ready()` is waited for.
-    pub(crate) awaited: bool,
+    pub(crate) promised: Promised,
     pub(crate) blocking: bool,
 }
 

@@ -108,6 +108,7 @@ impl<T> Machine<T> {
                 silent,
             }
         });
+        self.note_failure(key, &FailureCause::Hung { silent }, out);
         let policy = &self.children[key].policy;
         if policy.restart == Restart::Temporary {
             let significant = policy.significant.then(|| self.children[key].id.clone());

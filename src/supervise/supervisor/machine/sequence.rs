@@ -1,5 +1,6 @@
 //! What goes child by child: the first start, the restart of a group, the end.
 
+use super::failures::exit_of;
 use super::{Decision, GROUP, Group, Machine, Mode, Out, Phase, State};
 use crate::kernel::instant::Instant;
 use crate::supervise::child::{GaveUpReason, Restart};
@@ -292,6 +293,9 @@ impl<T> Machine<T> {
         }
         if let Some(child) = self.children.remove(key) {
             out.trash.extend(child.last_exit);
+            let failure = child.last_failure;
+            out.trash
+                .extend(failure.and_then(|(_, cause)| exit_of(cause)));
         }
         out.push(Decision::Forget(key));
     }
