@@ -142,6 +142,7 @@ fn a_million_events_of_virtual_time() {
         });
     });
     assert_eq!(runtime.metrics().num_alive_tasks(), 0, "a task is left");
+    println!("{} events: {:?}", world.happened(), world.figures());
     world.verdict(true);
 }
 
@@ -194,7 +195,7 @@ fn a_minute_of_real_time() {
         clock.park_until(clock.now() + Duration::from_millis(1));
     }
     assert_eq!(runtime.metrics().num_alive_tasks(), 0, "a task is left");
-    println!("{} events", world.happened());
+    println!("{} events: {:?}", world.happened(), world.figures());
     // On a busy machine a short run may miss some.
     world.verdict(is_long());
 }
