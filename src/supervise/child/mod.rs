@@ -49,6 +49,8 @@ mod context;
 mod exit;
 mod incarnation;
 mod link;
+#[cfg(all(test, backstop_loom))]
+mod loom_tests;
 mod run;
 mod spec;
 mod work;
