@@ -26,5 +26,6 @@ mod soak;
 mod soak_rig;
 mod starts;
 mod stops;
+mod storms;
 mod supervised;
 mod watchdog;

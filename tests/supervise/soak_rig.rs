@@ -13,11 +13,20 @@ use std::future::pending;
 use std::hash::{Hash, Hasher};
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
+
+/// Work on a thread of its own that goes on until `_holds` is dropped, some time after the signal.
+struct Lingering {
+    token: CancellationToken,
+    until: Option<Instant>,
+    _holds: Sender<()>,
+}
 
 /// How fast everything goes: milliseconds.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +43,8 @@ pub(crate) struct Pace {
     pub(crate) slack: u64,
     /// Whether children block their threads at times, for some of their stop timeout.
     pub(crate) blocks: bool,
+    /// One of so many incarnations leaves work behind that no abort ends; 0 for none.
+    pub(crate) lingers: u64,
 }
 
 /// A supervisor under the root.
@@ -89,6 +100,7 @@ struct State {
     /// What was told, in its order: two runs of one seed on one thread tell the same.
     told: DefaultHasher,
     wrong: Vec<String>,
+    lingering: Vec<Lingering>,
     /// While the tree starts for the first time, no child fails its start or its stop.
     is_calm: bool,
 }
@@ -104,6 +116,7 @@ impl World {
             kinds: BTreeMap::new(),
             told: DefaultHasher::new(),
             wrong: Vec::new(),
+            lingering: Vec::new(),
             is_calm: true,
         };
         Self(Arc::new(Shared {
@@ -146,6 +159,20 @@ impl World {
         self.state().is_calm = false;
     }
 
+    /// Ends work that has outlived its signal by long enough; all of it at the end.
+    pub(crate) fn let_go(&self, is_over: bool) {
+        let now = self.0.clock.now();
+        let mut state = self.state();
+        let State { rng, lingering, .. } = &mut *state;
+        lingering.retain_mut(|work| {
+            if work.until.is_none() && work.token.is_cancelled() {
+                // Beyond the stop timeout and the grace after it, or not.
+                work.until = Some(now + Duration::from_millis(rng.u64(..3_000)));
+            }
+            !is_over && work.until.is_none_or(|until| now < until)
+        });
+    }
+
     fn is_calm(&self) -> bool {
         self.state().is_calm
     }
@@ -167,6 +194,10 @@ impl World {
                 state.commanded.remove(&place);
             }
         }
+    }
+
+    pub(crate) fn times(&self, kind: &str) -> u64 {
+        self.state().kinds.get(kind).copied().unwrap_or_default()
     }
 
     /// How often each thing happened, and a print of what was told.
@@ -260,6 +291,7 @@ impl World {
             life,
             stop_timeout,
             blocks,
+            lingers,
             ..
         } = self.0.pace;
         // Rarely at first: there one fails all, and a group has up to 120.
@@ -278,6 +310,15 @@ impl World {
                 } else {
                     pending::<()>().await;
                 }
+            });
+        }
+        if lingers > 0 && self.roll(lingers) == 0 {
+            let (holds, until) = channel::<()>();
+            cx.spawn_blocking(move || until.recv().is_ok());
+            self.state().lingering.push(Lingering {
+                token: cx.token(),
+                until: None,
+                _holds: holds,
             });
         }
         let lives = self.sleep(1 + self.roll(life));

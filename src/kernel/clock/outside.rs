@@ -367,7 +367,9 @@ mod loom_tests {
             let (timer, clock) = (timer(), Clock::manual().clock());
             let (now, later): (Arc<Rung>, Arc<Rung>) = Default::default();
             let at = clock.now() + Duration::from_secs(1);
-            let id = timer.insert(at, Waker::from(later.clone())).expect("a thread");
+            let id = timer
+                .insert(at, Waker::from(later.clone()))
+                .expect("a thread");
             let sets = {
                 let (at, waker) = (clock.now(), Waker::from(now.clone()));
                 thread::spawn(move || drop(timer.insert(at, waker)))

@@ -301,7 +301,10 @@ mod loom_tests {
             other.join().unwrap();
             Box::new(move |_, store| {
                 assert!(store.done.lock().is_empty());
-                assert!(matches!(told.try_recv(), Err(oneshot::error::TryRecvError::Closed)));
+                assert!(matches!(
+                    told.try_recv(),
+                    Err(oneshot::error::TryRecvError::Closed)
+                ));
             })
         });
     }

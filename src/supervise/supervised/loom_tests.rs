@@ -25,7 +25,11 @@ impl Wake for Flag {
 
 fn desk() -> Arc<Desk> {
     let clock = Clock::manual().clock();
-    Arc::new(Core::new(Name::from("desk"), SupervisedConfig::default(), clock))
+    Arc::new(Core::new(
+        Name::from("desk"),
+        SupervisedConfig::default(),
+        clock,
+    ))
 }
 
 fn channel() -> (Reply<u64, ()>, Told) {
