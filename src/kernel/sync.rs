@@ -14,6 +14,34 @@ mod imp {
     #[cfg(feature = "durable")]
     pub(crate) use std::thread::park;
     pub(crate) use std::thread::{Thread, current as current_thread};
+
+    /// `parking_lot`'s, with guards that are handed over as `std` does.
+    #[derive(Debug)]
+    pub(crate) struct Condvar(parking_lot::Condvar);
+
+    impl Condvar {
+        pub(crate) const fn new() -> Self {
+            Self(parking_lot::Condvar::new())
+        }
+
+        pub(crate) fn notify_one(&self) {
+            self.0.notify_one();
+        }
+
+        pub(crate) fn wait<'a, T>(&self, mut guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
+            self.0.wait(&mut guard);
+            guard
+        }
+
+        pub(crate) fn wait_for<'a, T>(
+            &self,
+            mut guard: MutexGuard<'a, T>,
+            longest: std::time::Duration,
+        ) -> MutexGuard<'a, T> {
+            self.0.wait_for(&mut guard, longest);
+            guard
+        }
+    }
 }
 
 #[cfg(any(backstop_loom, backstop_shuttle))]
@@ -59,6 +87,33 @@ mod imp {
 
         pub(crate) fn get_mut(&mut self) -> &mut T {
             self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
+        }
+    }
+
+    /// The checker's. Under loom no time passes: a wait with a limit ends when it is notified.
+    #[derive(Debug)]
+    pub(crate) struct Condvar(checker::Condvar);
+
+    impl Condvar {
+        pub(crate) fn new() -> Self {
+            Self(checker::Condvar::new())
+        }
+
+        pub(crate) fn notify_one(&self) {
+            self.0.notify_one();
+        }
+
+        pub(crate) fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
+            self.0.wait(guard).unwrap_or_else(PoisonError::into_inner)
+        }
+
+        pub(crate) fn wait_for<'a, T>(
+            &self,
+            guard: MutexGuard<'a, T>,
+            longest: std::time::Duration,
+        ) -> MutexGuard<'a, T> {
+            let waited = self.0.wait_timeout(guard, longest);
+            waited.unwrap_or_else(PoisonError::into_inner).0
         }
     }
 }

@@ -27,5 +27,6 @@ mod soak;
 mod soak_rig;
 mod starts;
 mod stops;
+mod storms;
 mod supervised;
 mod watchdog;

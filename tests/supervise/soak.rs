@@ -82,21 +82,48 @@ async fn operator(world: World, root: Supervisor, longest: Duration, pause: Dura
 }
 
 /// One thread, and a clock that is moved by hand.
+const BY_HAND: Pace = Pace {
+    life: 120_000,
+    slow: 900,
+    stop_timeout: 1_000,
+    backoff: 2_000,
+    window: 60_000,
+    slack: 0,
+    blocks: false,
+    lingers: 0,
+};
+
+fn seed() -> u64 {
+    let seed = std::env::var("BACKSTOP_SEED").map_or(7, |seed| seed.parse().expect("a number"));
+    println!("BACKSTOP_SEED={seed}");
+    seed
+}
+
 #[test]
 fn a_million_events_of_virtual_time() {
     let events = if is_long() { 1_000_000 } else { 60_000 };
-    let seed = std::env::var("BACKSTOP_SEED").map_or(7, |seed| seed.parse().expect("a number"));
-    println!("BACKSTOP_SEED={seed}");
-    let manual = Clock::manual();
+    let world = by_hand(BY_HAND, events, seed());
+    world.verdict(true);
+}
+
+/// What a model took for a restart too few: an orphan makes the supervisor of a group give up at any
+/// count of restarts, and says so.
+#[test]
+fn orphans_are_no_spent_budget() {
     let pace = Pace {
-        life: 120_000,
-        slow: 900,
-        stop_timeout: 1_000,
-        backoff: 2_000,
-        window: 60_000,
-        slack: 0,
-        blocks: false,
+        lingers: 40,
+        ..BY_HAND
     };
+    let world = by_hand(pace, 20_000, seed());
+    world.verdict(false);
+    for kind in ["orphaned", "gave_up", "gave_up of an orphan"] {
+        assert!(world.times(kind) > 0, "{kind:?} never happened");
+    }
+}
+
+/// Runs the tree until so much has happened, and stops it.
+fn by_hand(pace: Pace, events: u64, seed: u64) -> World {
+    let manual = Clock::manual();
     let world = World::new(pace, manual.clock(), seed);
     let runtime = Builder::new_current_thread()
         .enable_time()
@@ -115,6 +142,7 @@ fn a_million_events_of_virtual_time() {
                 .collect();
             while world.happened() < events {
                 manual.advance(Duration::from_millis(1 + world.roll(60)));
+                world.let_go(false);
                 for _ in 0..=world.roll(4) {
                     yield_now().await;
                 }
@@ -124,6 +152,7 @@ fn a_million_events_of_virtual_time() {
             let ended = tokio::spawn(async move { root.stop().await });
             while !ended.is_finished() || operators.iter().any(|operator| !operator.is_finished()) {
                 manual.advance(Duration::from_millis(20));
+                world.let_go(true);
                 yield_now().await;
                 rounds += 1;
                 assert!(
@@ -142,7 +171,8 @@ fn a_million_events_of_virtual_time() {
         });
     });
     assert_eq!(runtime.metrics().num_alive_tasks(), 0, "a task is left");
-    world.verdict(true);
+    println!("{} events: {:?}", world.happened(), world.figures());
+    world
 }
 
 /// Four workers and the system's clock, with children that block their workers at times.
@@ -158,6 +188,7 @@ fn a_minute_of_real_time() {
         // A busy machine may hold a thread between a decision and its report.
         slack: 500,
         blocks: true,
+        lingers: 0,
     };
     let clock = Clock::system();
     let world = World::new(pace, clock.clone(), fastrand::u64(..));
@@ -194,7 +225,7 @@ fn a_minute_of_real_time() {
         clock.park_until(clock.now() + Duration::from_millis(1));
     }
     assert_eq!(runtime.metrics().num_alive_tasks(), 0, "a task is left");
-    println!("{} events", world.happened());
+    println!("{} events: {:?}", world.happened(), world.figures());
     // On a busy machine a short run may miss some.
     world.verdict(is_long());
 }

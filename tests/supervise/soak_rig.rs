@@ -6,16 +6,27 @@ use backstop::supervise::budget::{RestartBackoff, RestartBudget};
 use backstop::supervise::child::{ChildContext, ChildSpec, Readiness, Restart, Stop};
 use backstop::supervise::supervisor::{Strategy, Supervisor, SupervisorBuilder};
 use fastrand::Rng;
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::hash_map::DefaultHasher;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 use std::future::pending;
+use std::hash::{Hash, Hasher};
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
+
+/// Work on a thread of its own that goes on until `_holds` is dropped, some time after the signal.
+struct Lingering {
+    token: CancellationToken,
+    until: Option<Instant>,
+    _holds: Sender<()>,
+}
 
 /// How fast everything goes: milliseconds.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +43,8 @@ pub(crate) struct Pace {
     pub(crate) slack: u64,
     /// Whether children block their threads at times, for some of their stop timeout.
     pub(crate) blocks: bool,
+    /// One of so many incarnations leaves work behind that no abort ends; 0 for none.
+    pub(crate) lingers: u64,
 }
 
 /// A supervisor under the root.
@@ -68,6 +81,7 @@ pub(crate) struct World(Arc<Shared>);
 
 struct Shared {
     pace: Pace,
+    seed: u64,
     groups: Vec<Group>,
     clock: Clock,
     /// Starts, ends, and commands that were answered.
@@ -81,8 +95,12 @@ struct State {
     /// Whom an operator starts or stops now, which has no order.
     commanded: HashMap<Place, usize>,
     charges: HashMap<String, VecDeque<Instant>>,
-    kinds: HashSet<&'static str>,
+    /// How often each thing happened.
+    kinds: BTreeMap<&'static str, u64>,
+    /// What was told, in its order: two runs of one seed on one thread tell the same.
+    told: DefaultHasher,
     wrong: Vec<String>,
+    lingering: Vec<Lingering>,
     /// While the tree starts for the first time, no child fails its start or its stop.
     is_calm: bool,
 }
@@ -95,12 +113,15 @@ impl World {
             running: vec![BTreeMap::new(); groups.len()],
             commanded: HashMap::new(),
             charges: HashMap::new(),
-            kinds: HashSet::new(),
+            kinds: BTreeMap::new(),
+            told: DefaultHasher::new(),
             wrong: Vec::new(),
+            lingering: Vec::new(),
             is_calm: true,
         };
         Self(Arc::new(Shared {
             pace,
+            seed,
             groups,
             clock,
             happened: AtomicU64::new(0),
@@ -126,7 +147,7 @@ impl World {
 
     pub(crate) fn happens(&self, kind: &'static str) {
         self.0.happened.fetch_add(1, Ordering::Relaxed);
-        self.state().kinds.insert(kind);
+        *self.state().kinds.entry(kind).or_default() += 1;
     }
 
     pub(crate) fn roll(&self, below: u64) -> u64 {
@@ -136,6 +157,20 @@ impl World {
     /// The tree has started: all may happen.
     pub(crate) fn unleash(&self) {
         self.state().is_calm = false;
+    }
+
+    /// Ends work that has outlived its signal by long enough; all of it at the end.
+    pub(crate) fn let_go(&self, is_over: bool) {
+        let now = self.0.clock.now();
+        let mut state = self.state();
+        let State { rng, lingering, .. } = &mut *state;
+        lingering.retain_mut(|work| {
+            if work.until.is_none() && work.token.is_cancelled() {
+                // Beyond the stop timeout and the grace after it, or not.
+                work.until = Some(now + Duration::from_millis(rng.u64(..3_000)));
+            }
+            !is_over && work.until.is_none_or(|until| now < until)
+        });
     }
 
     fn is_calm(&self) -> bool {
@@ -159,6 +194,16 @@ impl World {
                 state.commanded.remove(&place);
             }
         }
+    }
+
+    pub(crate) fn times(&self, kind: &str) -> u64 {
+        self.state().kinds.get(kind).copied().unwrap_or_default()
+    }
+
+    /// How often each thing happened, and a print of what was told.
+    pub(crate) fn figures(&self) -> (String, u64) {
+        let state = self.state();
+        (format!("{:?}", state.kinds), state.told.finish())
     }
 
     /// What was seen that must not be, and, if `all` should have been seen, what was not.
@@ -194,7 +239,7 @@ impl World {
             "bounce",
         ] {
             assert!(
-                state.kinds.contains(kind),
+                state.kinds.contains_key(kind),
                 "{kind:?} never happened: {:?}",
                 state.kinds
             );
@@ -246,6 +291,7 @@ impl World {
             life,
             stop_timeout,
             blocks,
+            lingers,
             ..
         } = self.0.pace;
         // Rarely at first: there one fails all, and a group has up to 120.
@@ -264,6 +310,15 @@ impl World {
                 } else {
                     pending::<()>().await;
                 }
+            });
+        }
+        if lingers > 0 && self.roll(lingers) == 0 {
+            let (holds, until) = channel::<()>();
+            cx.spawn_blocking(move || until.recv().is_ok());
+            self.state().lingering.push(Lingering {
+                token: cx.token(),
+                until: None,
+                _holds: holds,
             });
         }
         let lives = self.sleep(1 + self.roll(life));
@@ -342,6 +397,7 @@ impl World {
         let base = ms(longest.div_ceil(4));
         let builder = Supervisor::builder(group_name(at))
             .strategy(strategy)
+            .seed(self.0.seed.wrapping_add(at as u64))
             .budget(RestartBudget::new(budget, ms(pace.window)))
             .backoff(RestartBackoff::exponential(base, 2.0, ms(longest)));
         (0..children).fold(builder, |builder, turn| {
@@ -358,16 +414,20 @@ impl World {
     }
 
     /// A supervisor tells that it restarts a child, gives up, or has ended.
-    fn told(&self, supervisor: &str, what: &str) {
+    fn told(&self, supervisor: &str, what: &str, why: &str) {
         let Some(at) = supervisor
             .strip_prefix('g')
             .and_then(|at| at.parse::<usize>().ok())
         else {
             return;
         };
-        let budget = self.0.groups[at].budget as usize;
+        let Group {
+            strategy, budget, ..
+        } = self.0.groups[at];
+        let budget = budget as usize;
         let (now, pace) = (self.0.clock.now(), self.0.pace);
         let mut state = self.state();
+        (supervisor, what, why, now.as_nanos()).hash(&mut state.told);
         let State {
             charges,
             wrong,
@@ -384,7 +444,7 @@ impl World {
         };
         match what {
             "restarting" => {
-                kinds.insert("restarting");
+                *kinds.entry("restarting").or_default() += 1;
                 if charged.len() > 2 * budget {
                     charged.pop_front();
                 }
@@ -394,11 +454,21 @@ impl World {
                     wrong.push(format!("{supervisor} restarts {used} times of {budget}"));
                 }
             }
+            "orphaned" => *kinds.entry("orphaned").or_default() += 1,
+            // The other reason to give up, at any count of restarts: nobody runs beside an orphan.
+            "gave_up" if why.contains("still runs although it was aborted") => {
+                *kinds.entry("gave_up of an orphan").or_default() += 1;
+                if strategy == Strategy::OneForOne {
+                    wrong.push(format!("{supervisor} has no group to give up for: {why}"));
+                }
+            }
             "gave_up" => {
-                kinds.insert("gave_up");
+                *kinds.entry("gave_up").or_default() += 1;
                 let used = within(charged, pace.window + pace.slack);
                 if used < budget {
-                    wrong.push(format!("{supervisor} gives up after {used} of {budget}"));
+                    wrong.push(format!(
+                        "{supervisor} gives up after {used} of {budget}: {why}"
+                    ));
                 }
             }
             "ended" => charged.clear(),
@@ -438,12 +508,15 @@ pub(crate) struct Ear(pub(crate) World);
 struct Fields {
     supervisor: String,
     message: String,
+    why: String,
 }
 
 impl Visit for Fields {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        if field.name() == "message" {
-            self.message = format!("{value:?}");
+        match field.name() {
+            "message" => self.message = format!("{value:?}"),
+            "why" => self.why = format!("{value:?}"),
+            _ => {}
         }
     }
 
@@ -462,7 +535,8 @@ impl Subscriber for Ear {
     fn event(&self, event: &Event<'_>) {
         let mut fields = Fields::default();
         event.record(&mut fields);
-        self.0.told(&fields.supervisor, &fields.message);
+        self.0
+            .told(&fields.supervisor, &fields.message, &fields.why);
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {

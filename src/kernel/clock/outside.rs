@@ -10,13 +10,14 @@
 
 use super::{Clock, Kind, NoRuntime, Sleep};
 use crate::kernel::instant::Instant;
-use parking_lot::{Condvar, Mutex};
+use crate::kernel::sync::{Condvar, Mutex, MutexGuard};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::sync::LazyLock;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::runtime::{Handle, RuntimeFlavor};
@@ -53,7 +54,7 @@ impl Clock {
     ///
     /// [`NoRuntime`] as [`sleep_until`](Self::sleep_until); never under the system's clock.
     pub(crate) fn outside_alarm(&self) -> Result<OutsideAlarm, NoRuntime> {
-        let timer = matches!(self.0, Kind::System).then_some(&TIMER);
+        let timer = matches!(self.0, Kind::System).then(|| &*TIMER);
         if timer.is_none() {
             drop(self.sleep_until(self.now())?);
         }
@@ -169,7 +170,7 @@ impl fmt::Debug for OutsideAlarm {
 
 const TARGET: &str = "backstop::kernel";
 
-static TIMER: Timer = Timer::new(start_thread);
+static TIMER: LazyLock<Timer> = LazyLock::new(|| Timer::new(start_thread));
 
 /// What the alarms and their thread share.
 struct Timer {
@@ -187,7 +188,7 @@ struct Alarms {
 }
 
 impl Timer {
-    const fn new(start: fn(&'static Self) -> io::Result<()>) -> Self {
+    fn new(start: fn(&'static Self) -> io::Result<()>) -> Self {
         Self {
             alarms: Mutex::new(Alarms {
                 is_running: false,
@@ -239,20 +240,26 @@ impl Timer {
         let clock = Clock::system();
         let mut alarms = self.alarms.lock();
         loop {
-            let now = clock.now();
-            let due = alarms.take_due(now);
-            if !due.is_empty() {
-                drop(alarms);
-                due.into_iter().for_each(ring);
-                alarms = self.alarms.lock();
-                continue;
-            }
-            match alarms.left(now) {
-                Some(left) => {
-                    self.changed.wait_for(&mut alarms, left);
-                }
-                None => self.changed.wait(&mut alarms),
-            }
+            alarms = self.turn(&clock, alarms);
+        }
+    }
+
+    /// Rings what is due; or, if nothing is, waits for the first, or for one before it.
+    fn turn<'a>(
+        &'a self,
+        clock: &Clock,
+        mut alarms: MutexGuard<'a, Alarms>,
+    ) -> MutexGuard<'a, Alarms> {
+        let now = clock.now();
+        let due = alarms.take_due(now);
+        if !due.is_empty() {
+            drop(alarms);
+            due.into_iter().for_each(ring);
+            return self.alarms.lock();
+        }
+        match alarms.left(now) {
+            Some(left) => self.changed.wait_for(alarms, left),
+            None => self.changed.wait(alarms),
         }
     }
 }
@@ -300,6 +307,104 @@ pub(crate) fn wake_apart(waker: Waker, runtime: &Handle) {
     waker.wake();
     if runtime.runtime_flavor() == RuntimeFlavor::MultiThread && Handle::try_current().is_ok() {
         drop(runtime.spawn(std::future::ready(())));
+    }
+}
+
+/// The timer's thread, and those who set alarms and take them back. Under loom no time passes, so an
+/// alarm is due when it is set, or never; a wait for one that is never due ends by a word alone.
+#[cfg(all(test, backstop_loom))]
+mod loom_tests {
+    use super::*;
+    use crate::kernel::sync::{AtomicBool, Ordering, explore};
+    use loom::thread;
+    use std::sync::Arc;
+    use std::task::Wake;
+
+    #[derive(Default)]
+    struct Rung(AtomicBool);
+
+    impl Wake for Rung {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::Release);
+        }
+    }
+
+    fn timer() -> &'static Timer {
+        // The model is its thread.
+        Box::leak(Box::new(Timer::new(|_| Ok(()))))
+    }
+
+    /// Turns until all of these have rung: one that is forgotten leaves it waiting, a deadlock.
+    fn turns_until(timer: &'static Timer, clock: &Clock, all: &[Arc<Rung>]) {
+        let mut alarms = timer.alarms.lock();
+        while !all.iter().all(|rung| rung.0.load(Ordering::Acquire)) {
+            alarms = timer.turn(clock, alarms);
+        }
+    }
+
+    #[test]
+    fn loom_an_alarm_rings_whenever_it_comes() {
+        explore(None, || {
+            let (timer, clock) = (timer(), Clock::manual().clock());
+            let rung: Vec<Arc<Rung>> = vec![Arc::default(), Arc::default()];
+            let sets: Vec<_> = rung
+                .iter()
+                .map(|rung| {
+                    let (at, waker) = (clock.now(), Waker::from(rung.clone()));
+                    thread::spawn(move || timer.insert(at, waker).expect("a thread"))
+                })
+                .collect();
+            turns_until(timer, &clock, &rung);
+            let ids: Vec<_> = sets.into_iter().map(|set| set.join().unwrap()).collect();
+            assert_ne!(ids[0], ids[1]);
+            assert!(timer.alarms.lock().waiting.is_empty());
+        });
+    }
+
+    #[test]
+    fn loom_an_earlier_alarm_is_not_kept_waiting_by_a_later_one() {
+        explore(None, || {
+            let (timer, clock) = (timer(), Clock::manual().clock());
+            let (now, later): (Arc<Rung>, Arc<Rung>) = Default::default();
+            let at = clock.now() + Duration::from_secs(1);
+            let id = timer
+                .insert(at, Waker::from(later.clone()))
+                .expect("a thread");
+            let sets = {
+                let (at, waker) = (clock.now(), Waker::from(now.clone()));
+                thread::spawn(move || drop(timer.insert(at, waker)))
+            };
+            turns_until(timer, &clock, &[now]);
+            sets.join().unwrap();
+            assert!(!later.0.load(Ordering::Acquire), "it rings too early");
+            timer.remove(at, id);
+            assert!(timer.alarms.lock().waiting.is_empty());
+        });
+    }
+
+    /// Taken back while it rings: either way nothing is left, and the thread goes on.
+    #[test]
+    fn loom_one_that_is_taken_back_leaves_nothing_and_takes_no_other() {
+        explore(Some(3), || {
+            let (timer, clock) = (timer(), Clock::manual().clock());
+            let (taken, stays): (Arc<Rung>, Arc<Rung>) = Default::default();
+            let at = clock.now();
+            let takes = thread::spawn({
+                let waker = Waker::from(taken);
+                move || {
+                    let id = timer.insert(at, waker).expect("a thread");
+                    timer.remove(at, id);
+                }
+            });
+            let sets = thread::spawn({
+                let waker = Waker::from(stays.clone());
+                move || drop(timer.insert(at, waker))
+            });
+            turns_until(timer, &clock, &[stays]);
+            takes.join().unwrap();
+            sets.join().unwrap();
+            assert!(timer.alarms.lock().waiting.is_empty());
+        });
     }
 }
 
@@ -409,7 +514,8 @@ mod tests {
 
     #[test]
     fn those_that_are_due_ring_in_order_and_others_stay() {
-        let mut alarms = Timer::new(|_| Ok(())).alarms.into_inner();
+        let mut timer = Timer::new(|_| Ok(()));
+        let alarms = timer.alarms.get_mut();
         let at = Instant::from_nanos;
         assert_eq!(alarms.left(at(0)), None);
         for (id, time) in [(0, 30), (1, 10), (2, 20), (3, 10)] {
@@ -507,7 +613,8 @@ mod tests {
 
     #[tokio::test]
     async fn without_a_thread_tokios_timers_stand_in() {
-        static NO_THREADS: Timer = Timer::new(|_| Err(io::ErrorKind::WouldBlock.into()));
+        static NO_THREADS: LazyLock<Timer> =
+            LazyLock::new(|| Timer::new(|_| Err(io::ErrorKind::WouldBlock.into())));
         let clock = Clock::system();
         let mut alarm = OutsideAlarm::new(clock.clone(), Some(&NO_THREADS));
         let at = clock.now() + 2 * MS;

@@ -53,6 +53,8 @@ mod exit;
 mod heartbeating;
 mod incarnation;
 mod link;
+#[cfg(all(test, backstop_loom))]
+mod loom_tests;
 mod run;
 mod spec;
 mod work;

@@ -59,7 +59,7 @@ impl Work {
         }
     }
 
-    fn leave(&self, place: u32) {
+    pub(super) fn leave(&self, place: u32) {
         let mut tasks = self.0.lock();
         let over = match tasks.places[place as usize] {
             Place::Reserved => Place::Over,

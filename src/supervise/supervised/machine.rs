@@ -121,3 +121,90 @@ impl<Q> Inbox<Q> {
         longest.saturating_add(more.unwrap_or_default())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn at(seconds: u64) -> Instant {
+        Instant::from_nanos(0) + SECOND * u32::try_from(seconds).unwrap()
+    }
+
+    /// Down since time 10; two may wait, and the first restart is expected to take 3 s.
+    fn inbox(rolls: impl IntoIterator<Item = f64>) -> Inbox<char> {
+        let config = SupervisedConfig::default()
+            .queue(2)
+            .expected(3 * SECOND)
+            .jitter(0.5);
+        Inbox::new(config, at(10), Rolls::script(rolls))
+    }
+
+    #[test]
+    fn calls_wait_in_order_while_there_is_a_worker_and_room() {
+        let mut inbox = inbox([]);
+        assert!(!inbox.is_up());
+        assert_eq!(inbox.admit(), Err(Refusal::Down(3 * SECOND)));
+        let worker = inbox.come(at(11));
+        assert!(inbox.is_up() && inbox.is_worker(worker));
+        assert_eq!(inbox.admit(), Ok(()));
+        let first = inbox.push('a');
+        assert_eq!((inbox.len(), inbox.admit()), (1, Ok(())));
+        let second = inbox.push('b');
+        assert_eq!((inbox.len(), inbox.admit()), (2, Err(Refusal::Full(2))));
+        assert_eq!(inbox.pop(), Some('a'));
+        // Numbers are not used again: who withdraws what was taken takes nobody else's.
+        let third = inbox.push('c');
+        assert!(first < second && second < third);
+        assert_eq!(inbox.withdraw(first), None);
+        assert_eq!(inbox.withdraw(second), Some('b'));
+        assert_eq!(inbox.withdraw(second), None);
+        assert_eq!(
+            (inbox.len(), inbox.pop(), inbox.pop()),
+            (1, Some('c'), None)
+        );
+    }
+
+    #[test]
+    fn the_last_worker_to_come_is_the_worker() {
+        let mut inbox = inbox([]);
+        let old = inbox.come(at(11));
+        let new = inbox.come(at(12));
+        assert!(inbox.is_worker(new) && !inbox.is_worker(old));
+        inbox.push('a');
+        assert_eq!(inbox.go(old, at(13)), []);
+        assert!(inbox.is_up() && inbox.len() == 1);
+        inbox.push('b');
+        assert_eq!(inbox.go(new, at(14)), ['a', 'b']);
+        assert!(!inbox.is_up() && !inbox.is_worker(new) && inbox.len() == 0);
+        // It goes once.
+        assert_eq!(inbox.go(new, at(15)), []);
+        inbox.come(at(16));
+        assert_eq!(inbox.retry_after(), 2 * SECOND);
+    }
+
+    #[test]
+    fn the_longest_of_the_last_eight_restarts_says_when_to_come_back() {
+        let rolls = [0.0, 0.5, 1.0].into_iter().chain([0.0; 20]);
+        let mut inbox = inbox(rolls);
+        // The way up at first is no restart.
+        let mut worker = inbox.come(at(100));
+        assert_eq!(inbox.retry_after(), 3 * SECOND);
+        assert_eq!(inbox.retry_after(), 3_750 * SECOND / 1_000);
+        assert_eq!(inbox.retry_after(), 4_500 * SECOND / 1_000);
+        let mut restart = |from: u64, length: u64| {
+            inbox.go(worker, at(from));
+            worker = inbox.come(at(from + length));
+            inbox.retry_after()
+        };
+        assert_eq!(restart(200, 20), 20 * SECOND);
+        for n in 0..7 {
+            let longest = restart(300 + 10 * n, 1);
+            if n == 6 {
+                assert_eq!(longest, 20 * SECOND, "the eighth of eight");
+            }
+        }
+        assert_eq!(restart(400, 2), 2 * SECOND, "it is the ninth");
+    }
+}

@@ -75,6 +75,8 @@ mod calls;
 mod config;
 mod desk;
 mod handle;
+#[cfg(all(test, backstop_loom))]
+mod loom_tests;
 mod machine;
 
 pub use calls::{Answer, Call, Calls, Recv};

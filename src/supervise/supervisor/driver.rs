@@ -321,6 +321,22 @@ impl Driver {
         self.alarm.poll_ring(cx).is_ready()
     }
 
+    /// However much there is to carry out, nobody who waits is kept waiting for longer than a turn: not
+    /// the supervisor above, not a command, not a deadline.
+    fn turn_is_over(&mut self, cx: &mut Context<'_>) {
+        let now = self.now();
+        if self.hears_parent(cx) {
+            self.decide(|machine, out| machine.stop_all(now, out));
+        }
+        if self.core.link.receive(&mut self.notes, cx.waker()) {
+            self.take_notes();
+            self.take_commands();
+        }
+        if self.is_due(cx) {
+            self.decide(|machine, out| machine.due(now, out));
+        }
+    }
+
     fn hears_parent(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(parent) = &mut self.parent else {
             return false;
@@ -388,10 +404,7 @@ impl Future for Driver {
                 return Poll::Pending;
             }
         }
-        if this.core.link.receive(&mut this.notes, cx.waker()) {
-            this.take_notes();
-            this.take_commands();
-        }
+        this.turn_is_over(cx);
         cx.waker().wake_by_ref();
         Poll::Pending
     }
