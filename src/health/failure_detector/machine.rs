@@ -62,8 +62,8 @@ impl Machine {
             }
             Model::Exponential => {
                 let mean = self.intervals.mean_and_deviation().0;
-                let least = self.config.first_estimate.as_secs_f64() / MOST_OFTEN;
-                seconds / (mean.max(least) * LN_10)
+                let floor = self.config.first_estimate.as_secs_f64() / MOST_OFTEN;
+                seconds / (mean.max(floor) * LN_10)
             }
             Model::Deadline if silence > self.config.deadline => f64::INFINITY,
             Model::Deadline => 0.0,
