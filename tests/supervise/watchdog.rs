@@ -411,7 +411,7 @@ async fn sv14g_without_a_watchdog_it_has_no_timer_and_each_poll_is_a_sign_of_lif
                         polled.0.fetch_add(1, Ordering::Relaxed);
                         nudged.as_mut().poll(task)
                     })
-                    .await
+                    .await;
                 };
                 tokio::select! {
                     () = cx.cancelled() => {}
