@@ -32,6 +32,13 @@ fn broken_factory(id: &'static str, calls: &Arc<AtomicU64>) -> ChildSpec {
     })
 }
 
+/// A turn of a supervisor whose factory panics is many panics, so there are few.
+async fn some_turns() {
+    for _ in 0..6 {
+        tokio::task::yield_now().await;
+    }
+}
+
 /// It was found here: while there was always something to carry out, neither the supervisor above nor a
 /// deadline was heard.
 #[tokio::test(start_paused = true)]
@@ -47,11 +54,11 @@ async fn a_nested_supervisor_hears_its_parent_although_a_factory_always_panics()
         .start()
         .await
         .unwrap();
-    settle().await;
+    some_turns().await;
     assert!(calls.load(Ordering::Relaxed) > 100, "it is a crash loop");
     let mut stops = Box::pin(supervisor.stop());
     assert!((&mut stops).now_or_never().is_none());
-    settle().await;
+    some_turns().await;
     let ended = stops.now_or_never().expect("it hears of the stop");
     assert!(matches!(ended, Ended::Stopped));
     assert_eq!(rig.log(), ["+sibling", "-sibling"]);
@@ -69,13 +76,13 @@ async fn deadlines_hold_although_a_factory_always_panics() {
         .start()
         .await
         .unwrap();
-    settle().await;
+    some_turns().await;
     let mut stops = Box::pin(supervisor.terminate("deaf"));
     assert!((&mut stops).now_or_never().is_none());
-    settle().await;
+    some_turns().await;
     assert_eq!(state(&supervisor, "deaf"), ChildState::Stopping);
     tokio::time::advance(SECOND).await;
-    settle().await;
+    some_turns().await;
     assert!(stops.now_or_never().is_some_and(|answer| answer.is_ok()));
     supervisor.stop().await;
 }
