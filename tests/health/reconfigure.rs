@@ -354,6 +354,15 @@ fn hc9d_what_cannot_be_is_refused_and_changes_nothing() {
     assert!(tree.check("db", "pong").is_none() && tree.check("cache", "ping").is_none());
 }
 
+/// A run that goes on.
+struct Goes(Arc<AtomicU32>);
+
+impl Drop for Goes {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 /// Whoever sets what while it runs, reports and reads: nobody waits for ever, and one run is one run.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_threads_set_while_it_runs() {
@@ -363,8 +372,9 @@ async fn many_threads_set_while_it_runs() {
         let count = count.clone();
         async move {
             assert_eq!(count.fetch_add(1, Ordering::SeqCst), 0);
+            // It goes out also where it is aborted.
+            let _goes = Goes(count);
             tokio::task::yield_now().await;
-            count.fetch_sub(1, Ordering::SeqCst);
             io::Result::Ok(())
         }
     });
