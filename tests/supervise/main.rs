@@ -15,6 +15,7 @@ mod costs;
 mod dynamic;
 mod gate;
 mod groups;
+mod in_turn;
 mod microreboot;
 mod orphans;
 mod pausing;

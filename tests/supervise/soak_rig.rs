@@ -7,7 +7,7 @@ use backstop::supervise::child::{ChildContext, ChildSpec, Readiness, Restart, St
 use backstop::supervise::supervisor::{Strategy, Supervisor, SupervisorBuilder};
 use fastrand::Rng;
 use std::collections::hash_map::DefaultHasher;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::future::pending;
 use std::hash::{Hash, Hasher};
@@ -92,6 +92,8 @@ struct Shared {
 struct State {
     rng: Rng,
     running: Vec<BTreeMap<usize, u64>>,
+    /// Those that were aborted and still run: nobody waits for them any more.
+    orphans: HashSet<Place>,
     /// Whom an operator starts or stops now, which has no order.
     commanded: HashMap<Place, usize>,
     charges: HashMap<String, VecDeque<Instant>>,
@@ -111,6 +113,7 @@ impl World {
         let state = State {
             rng: Rng::with_seed(seed),
             running: vec![BTreeMap::new(); groups.len()],
+            orphans: HashSet::new(),
             commanded: HashMap::new(),
             charges: HashMap::new(),
             kinds: BTreeMap::new(),
@@ -264,6 +267,7 @@ impl World {
             .map(|(turn, _)| *turn);
         let late: Vec<_> = behind
             .filter(|turn| !state.commanded.contains_key(&(group, *turn)))
+            .filter(|turn| !state.orphans.contains(&(group, *turn)))
             .collect();
         if !late.is_empty() && !state.commanded.contains_key(&place) {
             state
@@ -275,6 +279,7 @@ impl World {
     fn enter(&self, place: Place, incarnation: u64) -> Runs {
         self.happens("start");
         let mut state = self.state();
+        state.orphans.remove(&place);
         if let Some(other) = state.running[place.0].insert(place.1, incarnation) {
             let twice = format!("{place:?} runs twice: {other} and {incarnation}");
             state.wrong.push(twice);
@@ -414,7 +419,13 @@ impl World {
     }
 
     /// A supervisor tells that it restarts a child, gives up, or has ended.
-    fn told(&self, supervisor: &str, what: &str, why: &str) {
+    fn told(&self, told: &Fields) {
+        let Fields {
+            supervisor,
+            message: what,
+            child,
+            why,
+        } = told;
         let Some(at) = supervisor
             .strip_prefix('g')
             .and_then(|at| at.parse::<usize>().ok())
@@ -432,9 +443,10 @@ impl World {
             charges,
             wrong,
             kinds,
+            orphans,
             ..
         } = &mut *state;
-        let charged = charges.entry(supervisor.to_owned()).or_default();
+        let charged = charges.entry(supervisor.clone()).or_default();
         let within = |charged: &VecDeque<Instant>, ms: u64| {
             let limit = Duration::from_millis(ms);
             charged
@@ -442,7 +454,7 @@ impl World {
                 .filter(|then| now.saturating_duration_since(**then) < limit)
                 .count()
         };
-        match what {
+        match what.as_str() {
             "restarting" => {
                 *kinds.entry("restarting").or_default() += 1;
                 if charged.len() > 2 * budget {
@@ -454,7 +466,11 @@ impl World {
                     wrong.push(format!("{supervisor} restarts {used} times of {budget}"));
                 }
             }
-            "orphaned" => *kinds.entry("orphaned").or_default() += 1,
+            "orphaned" => {
+                *kinds.entry("orphaned").or_default() += 1;
+                let turn = child.strip_prefix('c').and_then(|turn| turn.parse().ok());
+                orphans.insert((at, turn.expect("a child of a group")));
+            }
             // The other reason to give up, at any count of restarts: nobody runs beside an orphan.
             "gave_up" if why.contains("still runs although it was aborted") => {
                 *kinds.entry("gave_up of an orphan").or_default() += 1;
@@ -495,6 +511,7 @@ impl Drop for Runs {
         let running = &mut state.running[self.1.0];
         if running.get(&self.1.1) == Some(&self.2) {
             running.remove(&self.1.1);
+            state.orphans.remove(&self.1);
         }
     }
 }
@@ -508,6 +525,7 @@ pub(crate) struct Ear(pub(crate) World);
 struct Fields {
     supervisor: String,
     message: String,
+    child: String,
     why: String,
 }
 
@@ -521,8 +539,10 @@ impl Visit for Fields {
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        if field.name() == "supervisor" {
-            value.clone_into(&mut self.supervisor);
+        match field.name() {
+            "supervisor" => value.clone_into(&mut self.supervisor),
+            "child" => value.clone_into(&mut self.child),
+            _ => {}
         }
     }
 }
@@ -535,8 +555,7 @@ impl Subscriber for Ear {
     fn event(&self, event: &Event<'_>) {
         let mut fields = Fields::default();
         event.record(&mut fields);
-        self.0
-            .told(&fields.supervisor, &fields.message, &fields.why);
+        self.0.told(&fields);
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {

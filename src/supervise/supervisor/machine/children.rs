@@ -237,3 +237,41 @@ impl<T> IndexMut<u32> for Children<T> {
             .expect("a key of a child that is there")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::supervise::child::ChildSpec;
+
+    #[test]
+    fn a_key_is_used_again_once_it_was_freed() {
+        let policy = ChildSpec::new("any", |_| async { Ok::<_, String>(()) }).policy;
+        let mut children = Children::<()>::default();
+        let add = |children: &mut Children<()>, id: &'static str| {
+            children.add(Name::from(id), policy.clone())
+        };
+        let [first, second] = ["a", "b"].map(|id| add(&mut children, id));
+        assert!(children.remove(first).is_some());
+        assert!(children.remove(first).is_none());
+        // Something beside may still refer to it.
+        let third = add(&mut children, "c");
+        assert_ne!(third, first);
+        children.free(first);
+        assert_eq!(add(&mut children, "d"), first);
+        // Whatever the keys, the order is that of the additions.
+        let order: Vec<_> = children.iter().map(|(key, _)| key).collect();
+        assert_eq!(order, [second, third, first]);
+        assert_eq!(
+            (children.first(), children.last()),
+            (Some(second), Some(first))
+        );
+        assert_eq!(
+            (children.before(first), children.behind(first)),
+            (Some(third), None)
+        );
+        assert_eq!(
+            (children.len(), children.find("a"), children.find("d")),
+            (3, None, Some(first))
+        );
+    }
+}
