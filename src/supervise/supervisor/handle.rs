@@ -229,7 +229,7 @@ impl ChildContext {
     /// The supervisor that runs this child; none once that has ended.
     ///
     /// With it a child can add siblings, stop and restart them, find supervisors beside it
-    /// ([`nested`](Supervisor::nested), [`DynamicSupervisor::under`](super::DynamicSupervisor::under)) and
+    /// ([`nested`](Supervisor::nested), [`DynamicSupervisorBuilder::under`](super::DynamicSupervisorBuilder::under)) and
     /// look at the tree. Like every handle it keeps nothing running; a tree ends as if it were not there.
     ///
     /// **A child does not wait for its own end.** What it awaits by this handle, and by those that it finds
