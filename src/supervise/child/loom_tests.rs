@@ -4,7 +4,7 @@
 //! what is checked.
 
 use super::exit::ChildExit;
-use super::incarnation::{Guard, Incarnation};
+use super::incarnation::{Guard, Incarnation, Promised};
 use super::link::{Link, Note, What};
 use super::work::Work;
 use crate::kernel::clock::Clock;
@@ -78,7 +78,11 @@ fn link() -> Arc<Link> {
 
 fn incarnation(link: &Arc<Link>, key: u32) -> Arc<Incarnation> {
     let id = Name::from("child");
-    Arc::new(Incarnation::new(link.clone(), id, (key, 1), 1, true))
+    let promised = Promised {
+        ready: true,
+        heartbeat: None,
+    };
+    Arc::new(Incarnation::new(link.clone(), id, (key, 1), 1, promised))
 }
 
 fn is_exit(note: &Note) -> Option<bool> {
