@@ -426,7 +426,8 @@ impl Naive {
         let silence = now.saturating_sub(last) as f64 / 1e9;
         let (mean, deviation) = self.figures();
         match model {
-            Model::Exponential => silence / mean / std::f64::consts::LN_10,
+            // A tenth of the estimate at least, which is a second.
+            Model::Exponential => silence / mean.max(0.1) / std::f64::consts::LN_10,
             _ => tail::exponent((silence - mean - 3.0) / deviation.max(0.1)),
         }
     }
